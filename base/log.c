@@ -1,0 +1,96 @@
+#include "base/log.h"
+
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+
+static const char *const level_names[] = { "error", "warning", "info", "debug" };
+
+static atomic_int current_level = LOG_INFO;
+static atomic_int current_format = LOG_FORMAT_TEXT;
+
+void log_configure(enum log_level level, enum log_format format)
+{
+    atomic_store_explicit(&current_level, (int)level, memory_order_relaxed);
+    atomic_store_explicit(&current_format, (int)format, memory_order_relaxed);
+}
+
+bool log_enabled(enum log_level level)
+{
+    return (int)level <= atomic_load_explicit(&current_level, memory_order_relaxed);
+}
+
+/* Appends `text` escaped as in JSON, for as long as `size` allows; returns the new length. */
+static size_t append_escaped(char *line, size_t length, size_t size, const char *text)
+{
+    for (; *text && length + 7 < size; text++) {
+        unsigned char c = (unsigned char)*text;
+
+        if (c == '"' || c == '\\') {
+            line[length++] = '\\';
+            line[length++] = (char)c;
+        } else if (c < 0x20 || c == 0x7f)
+            length += (size_t)snprintf(line + length, size - length, "\\u%04x", c);
+        else
+            line[length++] = (char)c;
+    }
+    return length;
+}
+
+static void write_line(enum log_level level, const char *format, va_list arguments)
+{
+    char message[LOG_LINE_SIZE / 2], line[LOG_LINE_SIZE];
+    double now = clock_wall_seconds();
+    time_t seconds = (time_t)now;
+    unsigned ms = (unsigned)((now - (double)seconds) * 1000);
+    struct tm utc;
+    size_t length;
+    ssize_t n;
+
+    vsnprintf(message, sizeof message, format, arguments);
+    gmtime_r(&seconds, &utc);
+    if (atomic_load_explicit(&current_format, memory_order_relaxed) == LOG_FORMAT_JSON) {
+        length = strftime(line, sizeof line, "{\"time\":\"%Y-%m-%dT%H:%M:%S", &utc);
+        length += (size_t)snprintf(line + length, sizeof line - length, ".%03uZ\",\"level\":\"%s\",\"message\":\"", ms,
+                                   level_names[level]);
+        length = append_escaped(line, length, sizeof line - 3, message);
+        memcpy(line + length, "\"}\n", 3);
+        length += 3;
+    } else {
+        length = strftime(line, sizeof line, "%Y-%m-%dT%H:%M:%S", &utc);
+        length += (size_t)snprintf(line + length, sizeof line - length, ".%03uZ %-7s ", ms, level_names[level]);
+        length = append_escaped(line, length, sizeof line - 1, message);
+        line[length++] = '\n';
+    }
+    n = write(STDERR_FILENO, line, length);
+    (void)n; /* nobody is left to tell */
+}
+
+void log_write(enum log_level level, const char *format, ...)
+{
+    va_list arguments;
+
+    if (!log_enabled(level))
+        return;
+    va_start(arguments, format);
+    write_line(level, format, arguments);
+    va_end(arguments);
+}
+
+void log_write_limited(enum log_level level, unsigned every_ms, unsigned long *last_ms, const char *format, ...)
+{
+    unsigned long now_ms = clock_now_ms();
+    va_list arguments;
+
+    if (!log_enabled(level) || (*last_ms != 0 && now_ms - *last_ms < every_ms))
+        return;
+    *last_ms = now_ms;
+    va_start(arguments, format);
+    write_line(level, format, arguments);
+    va_end(arguments);
+}

@@ -1,0 +1,97 @@
+#include "proxy/config/config.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/file.h"
+#include "proxy/config/decode.h"
+#include "proxy/config/node.h"
+#include "proxy/config/report.h"
+#include "proxy/config/validate.h"
+
+/* Transparent mode with the default policies. */
+static const char built_in[] = "version: 1\nintercept: {}\n";
+
+void config_free(struct config *config)
+{
+    if (!config)
+        return;
+    arena_done(&config->arena);
+    free(config);
+}
+
+static int build(const char *text, size_t length, struct config *config, struct report *report)
+{
+    struct arena tree = { 0 };
+    struct node *root = NULL;
+    int r;
+
+    r = node_parse(text, length, &tree, report, &root);
+    if (r == 0)
+        r = config_decode(root, config, report);
+    if (r == 0)
+        r = config_validate(root, config, report);
+    arena_done(&tree);
+    if (r == 0 && report->count > 0)
+        r = -EINVAL;
+    return r;
+}
+
+int config_parse(const char *name, const char *text, size_t length, struct config **ret_config, char **ret_errors)
+{
+    struct config *config = calloc(1, sizeof *config);
+    struct report report;
+    int r;
+
+    if (!config)
+        return -ENOMEM;
+    report_init(&report, name);
+    r = build(text, length, config, &report);
+    if (r == -EINVAL) {
+        *ret_errors = strdup(report_text(&report));
+        if (!*ret_errors)
+            r = -ENOMEM;
+    }
+    report_done(&report);
+    if (r < 0) {
+        config_free(config);
+        return r;
+    }
+    *ret_config = config;
+    return 0;
+}
+
+static int report_unreadable(const char *path, int error, char **ret_errors)
+{
+    struct report report;
+
+    report_init(&report, path);
+    if (error == -EFBIG)
+        report_add(&report, 0, 0, "", "larger than 1 MiB");
+    else
+        report_add(&report, 0, 0, "", "cannot be read: %s", strerror(-error));
+    *ret_errors = strdup(report_text(&report));
+    report_done(&report);
+    return *ret_errors ? -EINVAL : -ENOMEM;
+}
+
+int config_load(const char *path, struct config **ret_config, char **ret_errors)
+{
+    const char *file = path ? path : CONFIG_DEFAULT_PATH;
+    char *text;
+    size_t length;
+    int r;
+
+    r = file_read(file, NODE_MOST_BYTES, &text, &length);
+    if (r == -ENOENT && !path)
+        return config_parse("built-in configuration", built_in, strlen(built_in), ret_config, ret_errors);
+    if (r == -ENOMEM)
+        return r;
+    if (r < 0)
+        return report_unreadable(file, r, ret_errors);
+    r = config_parse(file, text, length, ret_config, ret_errors);
+    free(text);
+    return r;
+}

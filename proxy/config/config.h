@@ -1,0 +1,32 @@
+/* The configuration from the outside: load a file, print what is in force, describe what is allowed. */
+#pragma once
+
+#include <stddef.h>
+
+#include "base/strbuf.h"
+#include "proxy/config/model.h"
+
+#define CONFIG_DEFAULT_PATH "/etc/outrigger/outrigger.yaml"
+
+/*
+ * Loads and checks `path`; NULL means CONFIG_DEFAULT_PATH, and the built-in configuration when that does not exist.
+ *
+ * ret_config   set on success only; release with config_free()
+ * ret_errors   set on -EINVAL: every mistake, one line each; release with free()
+ * Returns 0, -EINVAL, or -ENOMEM.
+ */
+int config_load(const char *path, struct config **ret_config, char **ret_errors);
+
+/* The same for a text in memory; `name` stands for the file in messages. */
+int config_parse(const char *name, const char *text, size_t length, struct config **ret_config, char **ret_errors);
+
+void config_free(struct config *config);
+
+/* Appends the whole configuration with its defaults, as YAML that loads to the same. */
+void config_dump(const struct config *config, struct strbuf *text);
+
+/* Appends the JSON Schema (2020-12) of the configuration. */
+void config_schema(struct strbuf *text);
+
+/* Appends the key tables of docs/configuration.md. */
+void config_reference(struct strbuf *text);

@@ -1,0 +1,13 @@
+/* From the YAML tree to the model, row by row. */
+#pragma once
+
+#include "proxy/config/model.h"
+#include "proxy/config/node.h"
+#include "proxy/config/report.h"
+
+/*
+ * Sets every default and then what `root` says. `root` may be NULL (an empty document). Memory comes from config->arena.
+ * Mistakes go to `report`; decoding goes on behind them, so that one run finds all.
+ * Returns 0 or -ENOMEM.
+ */
+int config_decode(const struct node *root, struct config *config, struct report *report);

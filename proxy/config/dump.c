@@ -1,0 +1,166 @@
+#include <inttypes.h>
+#include <string.h>
+
+#include "base/macros.h"
+#include "proxy/config/config.h"
+#include "proxy/config/schema.h"
+
+struct dumped_list {
+    const void *items;
+    size_t count;
+};
+
+static void indent(struct strbuf *text, unsigned depth)
+{
+    for (unsigned i = 0; i < depth; i++)
+        strbuf_append(text, "  ");
+}
+
+static void dump_flags(const struct field *field, uint64_t flags, struct strbuf *text)
+{
+    const char *separator = "";
+
+    strbuf_append(text, "[");
+    for (size_t i = 0; i < field_name_count(field); i++) {
+        if (flags & (1ULL << i)) {
+            strbuf_printf(text, "%s%s", separator, field->names[i]);
+            separator = ", ";
+        }
+    }
+    strbuf_append(text, "]");
+}
+
+static void dump_uid(const struct uid_rule *rule, struct strbuf *text)
+{
+    if (rule->kind == UID_RULE_NUMBER)
+        strbuf_printf(text, "%u", rule->uid);
+    else
+        strbuf_append(text, rule->kind == UID_RULE_ANY ? "any" : "own");
+}
+
+static void dump_plain_list(const struct field *field, const void *at, struct strbuf *text)
+{
+    char word[CIDR_TEXT_SIZE];
+    struct dumped_list list;
+
+    memcpy(&list, at, sizeof list);
+    strbuf_append(text, "[");
+    for (size_t i = 0; i < list.count; i++) {
+        if (i > 0)
+            strbuf_append(text, ", ");
+        if (field->type == FIELD_CIDRS)
+            strbuf_printf(text, "\"%s\"", cidr_format((const struct cidr *)list.items + i, word));
+        else if (field->type == FIELD_PORTS)
+            strbuf_append(text, port_range_format(((const struct port_range *)list.items)[i], word));
+        else
+            dump_uid((const struct uid_rule *)list.items + i, text);
+    }
+    strbuf_append(text, "]");
+}
+
+static void dump_scalar(const struct field *field, const void *at, struct strbuf *text)
+{
+    char word[SOCKADDR_TEXT_SIZE];
+    const char *string;
+    uint64_t value;
+
+    switch (field->type) {
+    case FIELD_NAME:
+    case FIELD_PATH:
+        memcpy(&string, at, sizeof string);
+        strbuf_append(text, "\"");
+        for (const char *c = string; *c; c++) {
+            if (*c == '"' || *c == '\\')
+                strbuf_append(text, "\\");
+            strbuf_append_bytes(text, c, 1);
+        }
+        strbuf_append(text, "\"");
+        break;
+    case FIELD_ADDRESS:
+    case FIELD_ENDPOINT:
+        strbuf_printf(text, "\"%s\"", sockaddr_format(at, word));
+        break;
+    case FIELD_CIDRS:
+    case FIELD_PORTS:
+    case FIELD_UIDS:
+        dump_plain_list(field, at, text);
+        break;
+    case FIELD_FLAGS:
+        memcpy(&value, at, sizeof value);
+        dump_flags(field, value, text);
+        break;
+    default:
+        memcpy(&value, at, sizeof value);
+        field_format_value(field, value, word, sizeof word);
+        strbuf_append(text, word);
+        break;
+    }
+}
+
+static void dump_section(const struct section *section, const void *base, unsigned depth, bool in_item, struct strbuf *text);
+
+static void dump_items(const struct field *field, const struct dumped_list *list, unsigned depth, struct strbuf *text)
+{
+    for (size_t i = 0; i < list->count; i++) {
+        indent(text, depth);
+        strbuf_append(text, "- ");
+        dump_section(field->section, (const char *)list->items + i * field->section->size, depth + 1, true, text);
+    }
+}
+
+/* Nothing to write: an empty list (the same as none), a feature that is off, the defaults (already in each cluster). */
+static bool is_left_out(const struct field *field, const void *at)
+{
+    struct dumped_list list;
+    uint64_t present;
+
+    switch (field->type) {
+    case FIELD_CIDRS:
+    case FIELD_PORTS:
+    case FIELD_LIST:
+        memcpy(&list, at, sizeof list);
+        return list.count == 0;
+    case FIELD_SECTION:
+        memcpy(&present, at, sizeof present);
+        return field->section == &schema_defaults || (field->presence == PRESENCE_SWITCH && !present);
+    default:
+        return false;
+    }
+}
+
+/* The first line of an item stands behind its dash. */
+static void dump_section(const struct section *section, const void *base, unsigned depth, bool in_item, struct strbuf *text)
+{
+    bool first = in_item;
+
+    for (size_t i = 0; i < section->count; i++) {
+        const struct field *field = &section->fields[i];
+        const void *at = (const char *)base + field->offset;
+
+        if (is_left_out(field, at))
+            continue;
+        if (!first)
+            indent(text, depth);
+        first = false;
+        strbuf_printf(text, "%s:", field->key);
+        if (field->type == FIELD_SECTION) {
+            strbuf_append(text, "\n");
+            dump_section(field->section, at, depth + 1, false, text);
+        } else if (field->type == FIELD_LIST) {
+            struct dumped_list list;
+
+            memcpy(&list, at, sizeof list);
+            strbuf_append(text, "\n");
+            dump_items(field, &list, depth + 1, text);
+        } else {
+            strbuf_append(text, " ");
+            dump_scalar(field, at, text);
+            strbuf_append(text, "\n");
+        }
+    }
+}
+
+void config_dump(const struct config *config, struct strbuf *text)
+{
+    dump_section(&schema_root, config, 0, false, text);
+}

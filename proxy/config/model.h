@@ -1,0 +1,192 @@
+/*
+ * The configuration as plain structs: what the data path and the control side read. Filled by config_load(), never
+ * changed afterwards; the memory belongs to `struct config`. The keys are described in schema.c, one row each.
+ * Units are in the names. Thread: any, read only.
+ */
+#pragma once
+
+#include <limits.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "base/arena.h"
+#include "base/cidr.h"
+#include "base/port_range.h"
+#include "base/sockaddr.h"
+
+/* "No limit", where a row allows 0 to mean that. */
+#define CONFIG_UNLIMITED 0
+
+/* The value of a number that was given, or left, as `auto`. */
+#define CONFIG_AUTO UINT64_MAX
+
+enum discovery {
+    DISCOVERY_STATIC,
+    DISCOVERY_ORIGINAL_DESTINATION,
+};
+
+enum unmatched_policy {
+    UNMATCHED_PASSTHROUGH,
+    UNMATCHED_REFUSE,
+};
+
+/* Bits of retry_config.on. */
+enum retry_cause {
+    RETRY_ON_REFUSED = 1 << 0,
+    RETRY_ON_TIMEOUT = 1 << 1,
+    RETRY_ON_UNREACHABLE = 1 << 2,
+    RETRY_ON_RESET_BEFORE_REPLY = 1 << 3,
+};
+
+enum uid_rule_kind {
+    UID_RULE_ANY,
+    UID_RULE_OWN, /* the uid that the proxy runs as */
+    UID_RULE_NUMBER,
+};
+
+struct uid_rule {
+    enum uid_rule_kind kind;
+    uid_t uid;
+};
+
+struct uid_rules {
+    struct uid_rule *items;
+    size_t count;
+};
+
+struct cidr_list {
+    struct cidr *items;
+    size_t count;
+};
+
+struct port_list {
+    struct port_range *items;
+    size_t count;
+};
+
+struct log_config {
+    uint64_t level;  /* enum log_level */
+    uint64_t format; /* enum log_format */
+};
+
+struct health_config {
+    uint64_t port;
+};
+
+struct control_config {
+    const char *path;
+    struct {
+        struct uid_rules read, quit, all;
+    } allow;
+};
+
+struct limits_config {
+    uint64_t max_connections; /* CONFIG_AUTO: from the descriptors at hand */
+    uint64_t buffer_memory_bytes;
+    uint64_t buffer_per_connection_bytes; /* each direction */
+};
+
+struct drain_config {
+    uint64_t delay_ms, minimum_ms, timeout_ms;
+};
+
+struct timeouts_config {
+    uint64_t connect_ms, idle_ms, half_close_ms, dead_peer_ms, keepalive_ms; /* 0 = off, where the row allows it */
+};
+
+struct retry_config {
+    uint64_t attempts;
+    uint64_t on; /* enum retry_cause bits */
+    struct {
+        uint64_t base_ms, max_ms;
+    } backoff;
+    uint64_t replay_bytes;
+};
+
+struct circuit_breaker_config {
+    uint64_t max_connections;
+};
+
+struct match_config {
+    struct cidr_list addresses;
+    struct port_list ports; /* empty = every port */
+};
+
+struct endpoint_config {
+    union sockaddr_any address;
+};
+
+struct cluster_config {
+    const char *name;
+    uint64_t discovery; /* enum discovery */
+    struct {
+        struct match_config *items;
+        size_t count;
+    } match;
+    struct {
+        struct endpoint_config *items;
+        size_t count;
+    } endpoints;
+    struct timeouts_config timeouts;
+    struct retry_config retry;
+    struct circuit_breaker_config circuit_breaker;
+};
+
+struct listener_config {
+    const char *name;
+    union sockaddr_any address;
+    const char *cluster;
+};
+
+struct inbound_port_config {
+    struct port_list ports;
+    struct cluster_config cluster;
+};
+
+struct intercept_config {
+    uint64_t present;
+    struct {
+        uint64_t port;
+        uint64_t unmatched; /* enum unmatched_policy */
+    } outbound;
+    struct {
+        uint64_t port;
+        struct {
+            struct inbound_port_config *items;
+            size_t count;
+        } ports;
+    } inbound;
+};
+
+/* One pair of a block and a port range out of some cluster's `match`. */
+struct match_rule {
+    struct cidr block;
+    struct port_range ports;
+    uint32_t cluster; /* index into config.clusters */
+};
+
+struct config {
+    struct arena arena; /* owns everything below */
+    uint64_t version;
+    uint64_t workers; /* CONFIG_AUTO: from the processors at hand */
+    struct log_config log;
+    struct health_config health;
+    struct control_config control;
+    struct limits_config limits;
+    struct drain_config drain;
+    struct intercept_config intercept;
+    struct {
+        struct listener_config *items;
+        size_t count;
+    } listeners;
+    struct {
+        struct cluster_config *items;
+        size_t count;
+    } clusters;
+    struct {
+        struct match_rule *items; /* every match of every cluster, most specific first */
+        size_t count;
+    } match_rules;
+    struct cluster_config inbound;     /* captured inbound connections without an entry of their own */
+    struct cluster_config passthrough; /* captured outbound connections that match no cluster */
+};

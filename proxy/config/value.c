@@ -1,0 +1,336 @@
+#include "proxy/config/value.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/macros.h"
+#include "base/suggest.h"
+#include "base/units.h"
+#include "proxy/config/model.h"
+
+/* Every { items, count } of the model has this shape. */
+struct any_list {
+    void *items;
+    size_t count;
+};
+
+void value_set_list(void *at, void *items, size_t count)
+{
+    struct any_list list = { items, count };
+
+    memcpy(at, &list, sizeof list);
+}
+
+static void join_names(const struct field *field, struct strbuf *text)
+{
+    for (size_t i = 0; field->names[i]; i++)
+        strbuf_printf(text, "%s%s", i > 0 ? ", " : "", field->names[i]);
+}
+
+/* "…; allowed: 1 to 65535 or auto" */
+static void describe_range(const struct field *field, char *text, size_t size)
+{
+    char min[64], max[64];
+
+    field_format_value(field, field->min, min, sizeof min);
+    field_format_value(field, field->max, max, sizeof max);
+    snprintf(text, size, field->min == field->max ? "allowed: %s%.0s%s%s" : "allowed: %s to %s%s%s", min, max,
+             field->keyword ? " or " : "", field->keyword ? field->keyword : "");
+}
+
+static int parse_number(const struct field *field, const char *text, void *at, char *problem)
+{
+    const char *form = "a whole number";
+    char range[160];
+    uint64_t value;
+    int r;
+
+    if (field->keyword && strcmp(text, field->keyword) == 0) {
+        value = CONFIG_AUTO;
+        memcpy(at, &value, sizeof value);
+        return 0;
+    }
+    switch (field->type) {
+    case FIELD_DURATION:
+        r = units_parse_duration(text, &value);
+        form = "a duration (a number with ms, s, m, h or d)";
+        break;
+    case FIELD_SIZE:
+        r = units_parse_size(text, &value);
+        form = "a size (a number with B, KiB, MiB or GiB)";
+        break;
+    default:
+        r = units_parse_number(text, &value);
+        break;
+    }
+    if (r == 0 && value >= field->min && value <= field->max) {
+        memcpy(at, &value, sizeof value);
+        return 0;
+    }
+    describe_range(field, range, sizeof range);
+    if (r == -EINVAL)
+        snprintf(problem, VALUE_PROBLEM_SIZE, "\"%.64s\" is not %s; %s", text, form, range);
+    else
+        snprintf(problem, VALUE_PROBLEM_SIZE, "%.64s is out of range; %s", text, range);
+    return -EINVAL;
+}
+
+/* The index of a name, or -EINVAL with the problem told. */
+static int find_name(const struct field *field, const char *text, char *problem)
+{
+    size_t count = field_name_count(field);
+    struct strbuf allowed;
+    int nearest;
+
+    for (size_t i = 0; i < count; i++) {
+        if (strcmp(field->names[i], text) == 0)
+            return (int)i;
+    }
+    nearest = suggest_nearest(text, field->names, count);
+    strbuf_init(&allowed, 256);
+    join_names(field, &allowed);
+    if (nearest >= 0)
+        snprintf(problem, VALUE_PROBLEM_SIZE, "\"%.64s\" is not known; did you mean \"%s\"? allowed: %.256s", text,
+                 field->names[nearest], allowed.text);
+    else
+        snprintf(problem, VALUE_PROBLEM_SIZE, "\"%.64s\" is not known; allowed: %.256s", text, allowed.text);
+    strbuf_done(&allowed);
+    return -EINVAL;
+}
+
+static int parse_enum(const struct field *field, const char *text, void *at, char *problem)
+{
+    int index = find_name(field, text, problem);
+    uint64_t value = (uint64_t)index;
+
+    if (index < 0)
+        return index;
+    memcpy(at, &value, sizeof value);
+    return 0;
+}
+
+static int parse_name(const struct field *field, const char *text, struct arena *arena, void *at, char *problem)
+{
+    static const char allowed[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.";
+    size_t length = strlen(text);
+    const char *copy;
+
+    if (length < field->min || length > field->max || strspn(text, allowed) != length) {
+        snprintf(problem, VALUE_PROBLEM_SIZE,
+                 "\"%.64s\" is not a name; allowed: %" PRIu64 " to %" PRIu64 " letters, digits, '-', '_' and '.'", text,
+                 field->min, field->max);
+        return -EINVAL;
+    }
+    copy = arena_copy_text(arena, text, length);
+    if (!copy)
+        return -ENOMEM;
+    memcpy(at, &copy, sizeof copy);
+    return 0;
+}
+
+static int parse_path(const struct field *field, const char *text, struct arena *arena, void *at, char *problem)
+{
+    size_t length = strlen(text);
+    const char *copy;
+
+    if (text[0] != '/' || length < field->min || length > field->max) {
+        snprintf(problem, VALUE_PROBLEM_SIZE,
+                 "\"%.128s\" is not a path; allowed: an absolute path of at most %" PRIu64 " bytes", text, field->max);
+        return -EINVAL;
+    }
+    copy = arena_copy_text(arena, text, length);
+    if (!copy)
+        return -ENOMEM;
+    memcpy(at, &copy, sizeof copy);
+    return 0;
+}
+
+static int parse_address(const struct field *field, const char *text, void *at, char *problem)
+{
+    union sockaddr_any address;
+    const char *why;
+
+    memset(&address, 0, sizeof address);
+    if (sockaddr_parse(text, &address, &why) < 0) {
+        snprintf(problem, VALUE_PROBLEM_SIZE, "\"%.128s\" is not an address: %s", text, why);
+        return -EINVAL;
+    }
+    if (field->type == FIELD_ADDRESS && address.family == AF_UNIX) {
+        snprintf(problem, VALUE_PROBLEM_SIZE, "\"%.128s\" is not allowed here; allowed: ADDRESS:PORT or [ADDRESS]:PORT", text);
+        return -EINVAL;
+    }
+    memcpy(at, &address, sizeof address);
+    return 0;
+}
+
+static int parse_uid(const char *text, struct uid_rule *rule, char *problem)
+{
+    uint64_t uid;
+
+    *rule = (struct uid_rule){ 0 };
+    if (strcmp(text, "any") == 0)
+        rule->kind = UID_RULE_ANY;
+    else if (strcmp(text, "own") == 0)
+        rule->kind = UID_RULE_OWN;
+    else if (units_parse_number(text, &uid) == 0 && uid < UINT32_MAX) {
+        rule->kind = UID_RULE_NUMBER;
+        rule->uid = (uid_t)uid;
+    } else {
+        snprintf(problem, VALUE_PROBLEM_SIZE, "\"%.64s\" is not a uid; allowed: any, own, or a number", text);
+        return -EINVAL;
+    }
+    return 0;
+}
+
+static int parse_item(const struct field *field, const char *text, void *item, char *problem)
+{
+    const char *why;
+
+    switch (field->type) {
+    case FIELD_CIDRS:
+        if (cidr_parse(text, item, &why) < 0) {
+            snprintf(problem, VALUE_PROBLEM_SIZE, "\"%.64s\": %s", text, why);
+            return -EINVAL;
+        }
+        return 0;
+    case FIELD_PORTS:
+        if (port_range_parse(text, item, &why) < 0) {
+            snprintf(problem, VALUE_PROBLEM_SIZE, "\"%.64s\": %s", text, why);
+            return -EINVAL;
+        }
+        return 0;
+    default:
+        return parse_uid(text, item, problem);
+    }
+}
+
+static size_t item_size(const struct field *field)
+{
+    switch (field->type) {
+    case FIELD_CIDRS:
+        return sizeof(struct cidr);
+    case FIELD_PORTS:
+        return sizeof(struct port_range);
+    default:
+        return sizeof(struct uid_rule);
+    }
+}
+
+/* A list of plain values; one value alone is a list of one. */
+static int parse_items(const struct field *field, const struct node *node, struct arena *arena, void *at, char *problem)
+{
+    const struct node_entry *entry = node->entries;
+    size_t count = node->count, index = 0;
+    char *items;
+
+    if (node->kind == NODE_SCALAR) {
+        items = arena_alloc(arena, item_size(field));
+        if (!items)
+            return -ENOMEM;
+        if (parse_item(field, node->text, items, problem) < 0)
+            return -EINVAL;
+        value_set_list(at, items, 1);
+        return 0;
+    }
+    if (count < field->min || count > field->max) {
+        snprintf(problem, VALUE_PROBLEM_SIZE, "%zu entries; allowed: %" PRIu64 " to %" PRIu64, count, field->min, field->max);
+        return -EINVAL;
+    }
+    items = arena_alloc(arena, count * item_size(field));
+    if (!items)
+        return -ENOMEM;
+    for (; entry; entry = entry->next, index++) {
+        if (entry->value->kind != NODE_SCALAR) {
+            snprintf(problem, VALUE_PROBLEM_SIZE, "entry %zu is %s; expected a plain value", index, node_kind_name(entry->value));
+            return -EINVAL;
+        }
+        if (parse_item(field, entry->value->text, items + index * item_size(field), problem) < 0)
+            return -EINVAL;
+    }
+    value_set_list(at, items, count);
+    return 0;
+}
+
+static int parse_flags(const struct field *field, const struct node *node, void *at, char *problem)
+{
+    uint64_t flags = 0;
+
+    if (node->kind != NODE_SEQUENCE) {
+        struct strbuf allowed;
+
+        strbuf_init(&allowed, 256);
+        join_names(field, &allowed);
+        snprintf(problem, VALUE_PROBLEM_SIZE, "expected a list; allowed in it: %.256s", allowed.text);
+        strbuf_done(&allowed);
+        return -EINVAL;
+    }
+    for (const struct node_entry *entry = node->entries; entry; entry = entry->next) {
+        int index;
+
+        if (entry->value->kind != NODE_SCALAR) {
+            snprintf(problem, VALUE_PROBLEM_SIZE, "%s in the list; expected a plain value", node_kind_name(entry->value));
+            return -EINVAL;
+        }
+        index = find_name(field, entry->value->text, problem);
+        if (index < 0)
+            return index;
+        flags |= 1ULL << index;
+    }
+    memcpy(at, &flags, sizeof flags);
+    return 0;
+}
+
+int value_parse(const struct field *field, const struct node *node, struct arena *arena, void *at, char *problem)
+{
+    bool takes_list = field->type == FIELD_CIDRS || field->type == FIELD_PORTS || field->type == FIELD_UIDS;
+
+    if (field->type == FIELD_FLAGS)
+        return parse_flags(field, node, at, problem);
+    if (node->kind == NODE_MAPPING || (node->kind == NODE_SEQUENCE && !takes_list)) {
+        snprintf(problem, VALUE_PROBLEM_SIZE, "expected %s, found %s", takes_list ? "a list" : "a value", node_kind_name(node));
+        return -EINVAL;
+    }
+    switch (field->type) {
+    case FIELD_ENUM:
+        return parse_enum(field, node->text, at, problem);
+    case FIELD_NAME:
+        return parse_name(field, node->text, arena, at, problem);
+    case FIELD_PATH:
+        return parse_path(field, node->text, arena, at, problem);
+    case FIELD_ADDRESS:
+    case FIELD_ENDPOINT:
+        return parse_address(field, node->text, at, problem);
+    case FIELD_CIDRS:
+    case FIELD_PORTS:
+    case FIELD_UIDS:
+        return parse_items(field, node, arena, at, problem);
+    default:
+        return parse_number(field, node->text, at, problem);
+    }
+}
+
+int value_set_default(const struct field *field, struct arena *arena, void *at)
+{
+    struct uid_rule rules[4];
+    char text[64], problem[VALUE_PROBLEM_SIZE], *rest = text, *word;
+    size_t count = 0;
+    struct uid_rule *items;
+
+    if (field->type == FIELD_PATH) {
+        memcpy(at, &field->def_text, sizeof field->def_text);
+        return 0;
+    }
+    snprintf(text, sizeof text, "%s", field->def_text);
+    while ((word = strsep(&rest, " ")) && count < ARRAY_SIZE(rules)) {
+        if (parse_uid(word, &rules[count], problem) == 0)
+            count++;
+    }
+    items = arena_alloc(arena, count * sizeof *items);
+    if (!items)
+        return -ENOMEM;
+    memcpy(items, rules, count * sizeof *items);
+    value_set_list(at, items, count);
+    return 0;
+}
