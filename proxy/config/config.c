@@ -50,7 +50,7 @@ int config_parse(const char *name, const char *text, size_t length, struct confi
     report_init(&report, name);
     r = build(text, length, config, &report);
     if (r == -EINVAL) {
-        *ret_errors = strdup(report_text(&report));
+        *ret_errors = report_text(&report);
         if (!*ret_errors)
             r = -ENOMEM;
     }
@@ -72,7 +72,7 @@ static int report_unreadable(const char *path, int error, char **ret_errors)
         report_add(&report, 0, 0, "", "larger than 1 MiB");
     else
         report_add(&report, 0, 0, "", "cannot be read: %s", strerror(-error));
-    *ret_errors = strdup(report_text(&report));
+    *ret_errors = report_text(&report);
     report_done(&report);
     return *ret_errors ? -EINVAL : -ENOMEM;
 }

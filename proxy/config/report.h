@@ -12,10 +12,15 @@
 
 #define REPORT_MOST_ERRORS 100
 
+struct report_line {
+    unsigned line, column;
+    char *text;
+};
+
 struct report {
     const char *file; /* borrowed */
-    struct strbuf text;
-    unsigned count;
+    struct report_line lines[REPORT_MOST_ERRORS];
+    unsigned count; /* may go past REPORT_MOST_ERRORS */
 };
 
 void report_init(struct report *report, const char *file);
@@ -25,5 +30,5 @@ void report_done(struct report *report);
 void report_add(struct report *report, unsigned line, unsigned column, const char *path, const char *format, ...)
     PRINTF_LIKE(5, 6);
 
-/* The whole report, a line each; empty when there is nothing to say. Valid until the next change. */
-const char *report_text(struct report *report);
+/* The whole report in the order of the file, a line each. The caller frees it; NULL without memory. */
+char *report_text(struct report *report);

@@ -1,0 +1,323 @@
+#include "control/http_server.h"
+
+#include <errno.h>
+#include <event2/buffer.h>
+#include <event2/bufferevent.h>
+#include <event2/listener.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/list.h"
+#include "base/units.h"
+
+#define MOST_LISTENERS 4
+
+struct client {
+    struct list_node in_server;
+    struct http_server *server;
+    struct bufferevent *stream;
+    bool closing; /* the last answer is on its way */
+};
+
+struct http_server {
+    struct event_base *base;
+    http_handler handler;
+    void *owner;
+    struct evconnlistener *listeners[MOST_LISTENERS];
+    unsigned listener_count;
+    struct list_node clients;
+    unsigned client_count;
+};
+
+/* What the server itself needs to know of a request's head. */
+struct head {
+    struct http_request request;
+    uint64_t body_length;
+    bool keep_alive;
+};
+
+static const char *status_text(int status)
+{
+    switch (status) {
+    case 200:
+        return "OK";
+    case 202:
+        return "Accepted";
+    case 400:
+        return "Bad Request";
+    case 403:
+        return "Forbidden";
+    case 404:
+        return "Not Found";
+    case 405:
+        return "Method Not Allowed";
+    case 413:
+        return "Content Too Large";
+    case 431:
+        return "Request Header Fields Too Large";
+    case 501:
+        return "Not Implemented";
+    case 503:
+        return "Service Unavailable";
+    default:
+        return "Internal Server Error";
+    }
+}
+
+static void free_client(struct client *client)
+{
+    list_remove(&client->in_server);
+    client->server->client_count--;
+    bufferevent_free(client->stream);
+    free(client);
+}
+
+static void send_answer(struct client *client, int status, const char *content_type, const char *body, size_t length,
+                        bool keep_alive)
+{
+    struct evbuffer *output = bufferevent_get_output(client->stream);
+
+    evbuffer_add_printf(output, "HTTP/1.1 %d %s\r\nContent-Type: %s\r\nContent-Length: %zu\r\nCache-Control: no-store\r\n%s\r\n",
+                        status, status_text(status), content_type, length, keep_alive ? "" : "Connection: close\r\n");
+    evbuffer_add(output, body, length);
+    if (!keep_alive) {
+        client->closing = true;
+        bufferevent_disable(client->stream, EV_READ);
+    }
+}
+
+static void refuse(struct client *client, int status, const char *problem)
+{
+    send_answer(client, status, "text/plain; charset=utf-8", problem, strlen(problem), false);
+}
+
+static void answer(struct client *client, struct head *head)
+{
+    struct http_response response = { .status = 200, .content_type = "text/plain; charset=utf-8" };
+    struct ucred peer;
+    socklen_t length = sizeof peer;
+    struct sockaddr_storage local;
+    socklen_t local_length = sizeof local;
+    int fd = bufferevent_getfd(client->stream);
+
+    if (getsockname(fd, (struct sockaddr *)&local, &local_length) == 0 && local.ss_family == AF_UNIX &&
+        getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &length) == 0) {
+        head->request.has_peer = true;
+        head->request.peer_uid = peer.uid;
+    }
+    strbuf_init(&response.body, HTTP_MOST_ANSWER_BYTES);
+    client->server->handler(client->server->owner, &head->request, &response);
+    if (strbuf_failed(&response.body))
+        refuse(client, 500, "the answer is too large\n");
+    else
+        send_answer(client, response.status, response.content_type, response.body.text, response.body.length, head->keep_alive);
+    strbuf_done(&response.body);
+}
+
+static const char *skip_spaces(const char *text)
+{
+    return text + strspn(text, " \t");
+}
+
+/* RFC 9112 section 3: method SP request-target SP HTTP-version. Cuts `line` into its parts. */
+static bool parse_request_line(char *line, struct head *head)
+{
+    char *path = strchr(line, ' '), *version;
+
+    if (!path || path == line)
+        return false;
+    *path++ = '\0';
+    version = strchr(path, ' ');
+    if (!version || path[0] != '/')
+        return false;
+    *version++ = '\0';
+    if (strcmp(version, "HTTP/1.1") != 0 && strcmp(version, "HTTP/1.0") != 0)
+        return false;
+    head->keep_alive = strcmp(version, "HTTP/1.1") == 0;
+    path[strcspn(path, "?")] = '\0';
+    head->request.method = line;
+    head->request.path = path;
+    return true;
+}
+
+/* Returns 0 or the status to refuse with. */
+static int parse_header(char *line, struct head *head)
+{
+    char *value = strchr(line, ':');
+
+    if (!value || value == line)
+        return 400;
+    *value++ = '\0';
+    value = line + (skip_spaces(value) - line);
+    value[strcspn(value, "\r")] = '\0';
+    if (strcasecmp(line, "content-length") == 0) {
+        if (units_parse_number(value, &head->body_length) < 0)
+            return 400;
+        return head->body_length > HTTP_MOST_BODY_BYTES ? 413 : 0;
+    }
+    if (strcasecmp(line, "transfer-encoding") == 0)
+        return 501;
+    if (strcasecmp(line, "connection") == 0 && strcasecmp(value, "close") == 0)
+        head->keep_alive = false;
+    if (strcasecmp(line, "accept") == 0 && strncasecmp(value, "text/plain", strlen("text/plain")) == 0)
+        head->request.wants_text = true;
+    return 0;
+}
+
+/* Cuts `text` (the head up to its empty line) into lines. Returns 0 or the status to refuse with. */
+static int parse_head(char *text, struct head *head)
+{
+    char *line = strsep(&text, "\n");
+    int status;
+
+    line[strcspn(line, "\r")] = '\0';
+    if (!parse_request_line(line, head))
+        return 400;
+    while ((line = strsep(&text, "\n"))) {
+        if (line[0] == '\0' || line[0] == '\r')
+            continue;
+        status = parse_header(line, head);
+        if (status != 0)
+            return status;
+    }
+    return 0;
+}
+
+/* Takes one whole request off the input and answers it. Returns false when there is none, or nothing may follow. */
+static bool take_request(struct client *client)
+{
+    struct evbuffer *input = bufferevent_get_input(client->stream);
+    struct evbuffer_ptr end = evbuffer_search(input, "\r\n\r\n", 4, NULL);
+    char text[HTTP_MOST_HEAD_BYTES + 1];
+    struct head head = { .keep_alive = false };
+    size_t head_length;
+    int status;
+
+    if (end.pos < 0 || end.pos + 4 > HTTP_MOST_HEAD_BYTES) {
+        if (evbuffer_get_length(input) >= HTTP_MOST_HEAD_BYTES)
+            refuse(client, 431, "the head of a request has at most 8 KiB\n");
+        return false;
+    }
+    head_length = (size_t)end.pos + 4;
+    evbuffer_copyout(input, text, head_length);
+    text[head_length] = '\0';
+    status = strlen(text) == head_length ? parse_head(text, &head) : 400;
+    if (status != 0) {
+        refuse(client, status, "this request is not understood\n");
+        return false;
+    }
+    if (evbuffer_get_length(input) < head_length + head.body_length)
+        return false;
+    evbuffer_drain(input, head_length + head.body_length);
+    answer(client, &head);
+    return !client->closing;
+}
+
+static void on_readable(struct bufferevent *stream, void *argument)
+{
+    struct client *client = argument;
+
+    (void)stream;
+    if (!client->closing && take_request(client) && evbuffer_get_length(bufferevent_get_input(stream)) > 0)
+        bufferevent_disable(stream, EV_READ); /* pipelined: the next one once this answer has left */
+}
+
+static void on_written(struct bufferevent *stream, void *argument)
+{
+    struct client *client = argument;
+
+    if (client->closing) {
+        free_client(client);
+        return;
+    }
+    bufferevent_enable(stream, EV_READ);
+    if (evbuffer_get_length(bufferevent_get_input(stream)) > 0)
+        on_readable(stream, client);
+}
+
+static void on_stream_event(struct bufferevent *stream, short what, void *argument)
+{
+    (void)stream;
+    (void)what; /* its end, an error, or its time is up */
+    free_client(argument);
+}
+
+static void on_accept(struct evconnlistener *listener, evutil_socket_t fd, struct sockaddr *address, int length, void *argument)
+{
+    struct http_server *server = argument;
+    const struct timeval idle = { .tv_sec = HTTP_IDLE_S };
+    struct client *client;
+
+    (void)listener;
+    (void)address;
+    (void)length;
+    client = server->client_count < HTTP_MOST_CLIENTS ? calloc(1, sizeof *client) : NULL;
+    if (client)
+        client->stream = bufferevent_socket_new(server->base, fd, BEV_OPT_CLOSE_ON_FREE);
+    if (!client || !client->stream) {
+        free(client);
+        close(fd);
+        return;
+    }
+    client->server = server;
+    list_append(&server->clients, &client->in_server);
+    server->client_count++;
+    bufferevent_setcb(client->stream, on_readable, on_written, on_stream_event, client);
+    bufferevent_setwatermark(client->stream, EV_READ, 0, HTTP_MOST_HEAD_BYTES + HTTP_MOST_BODY_BYTES);
+    bufferevent_set_timeouts(client->stream, &idle, &idle);
+    bufferevent_enable(client->stream, EV_READ | EV_WRITE);
+}
+
+/* Without a descriptor left, accepting again at once would spin; the next client, or the next second, tries again. */
+static void on_accept_error(struct evconnlistener *listener, void *argument)
+{
+    const struct timespec pause = { .tv_nsec = 1000000 };
+
+    (void)listener;
+    (void)argument;
+    nanosleep(&pause, NULL);
+}
+
+int http_server_new(struct event_base *base, http_handler handler, void *owner, struct http_server **ret_server)
+{
+    struct http_server *server = calloc(1, sizeof *server);
+
+    if (!server)
+        return -ENOMEM;
+    server->base = base;
+    server->handler = handler;
+    server->owner = owner;
+    list_init(&server->clients);
+    *ret_server = server;
+    return 0;
+}
+
+int http_server_listen(struct http_server *server, int fd)
+{
+    struct evconnlistener *listener = NULL;
+
+    if (server->listener_count < MOST_LISTENERS)
+        listener = evconnlistener_new(server->base, on_accept, server, LEV_OPT_CLOSE_ON_FREE | LEV_OPT_CLOSE_ON_EXEC, 0, fd);
+    if (!listener) {
+        close(fd);
+        return -ENOMEM;
+    }
+    evconnlistener_set_error_cb(listener, on_accept_error);
+    server->listeners[server->listener_count++] = listener;
+    return 0;
+}
+
+void http_server_free(struct http_server *server)
+{
+    if (!server)
+        return;
+    while (!list_is_empty(&server->clients))
+        free_client(CONTAINER_OF(server->clients.next, struct client, in_server));
+    for (unsigned i = 0; i < server->listener_count; i++)
+        evconnlistener_free(server->listeners[i]);
+    free(server);
+}

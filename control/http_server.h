@@ -1,0 +1,45 @@
+/*
+ * A small HTTP/1.1 server for control, health and metrics: everything about it is bounded (clients, time, head, body),
+ * and a client can do nothing but get an answer or be closed. Not on the data path.
+ *
+ * Thread: the one that runs `base`.
+ */
+#pragma once
+
+#include <event2/event.h>
+#include <stdbool.h>
+#include <sys/types.h>
+
+#include "base/strbuf.h"
+
+#define HTTP_MOST_HEAD_BYTES   8192
+#define HTTP_MOST_BODY_BYTES   (64 * 1024)
+#define HTTP_MOST_ANSWER_BYTES (64 * 1024 * 1024)
+#define HTTP_MOST_CLIENTS      64 /* of one server */
+#define HTTP_IDLE_S            10 /* a request must arrive, and its answer leave, within this */
+
+struct http_request {
+    const char *method;
+    const char *path; /* without its query */
+    bool wants_text;  /* Accept: text/plain */
+    bool has_peer;    /* it came over a unix socket; then peer_uid is whose (SO_PEERCRED) */
+    uid_t peer_uid;
+};
+
+struct http_response {
+    int status;
+    const char *content_type; /* static; text/plain at first */
+    struct strbuf body;
+};
+
+/* Answers `request` by filling in `response`. Must not keep either. */
+typedef void (*http_handler)(void *owner, const struct http_request *request, struct http_response *response);
+
+struct http_server;
+
+/* Returns 0 or -ENOMEM. ret_server: release with http_server_free(). */
+int http_server_new(struct event_base *base, http_handler handler, void *owner, struct http_server **ret_server);
+void http_server_free(struct http_server *server);
+
+/* Serves on the listening socket `fd` too, which the server owns from now on, even on error. Returns 0 or -ENOMEM. */
+int http_server_listen(struct http_server *server, int fd);

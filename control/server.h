@@ -1,0 +1,38 @@
+/*
+ * Which request is which command, and who may give it where. The proxy hands over a table of commands; this knows
+ * nothing of what they do.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <sys/types.h>
+
+#include "control/http_server.h"
+
+enum control_permission {
+    CONTROL_READ,
+    CONTROL_QUIT,
+    CONTROL_CHANGE,
+};
+
+struct control_command {
+    const char *method;
+    const char *path;
+    enum control_permission permission;
+    bool on_health; /* served on the health address as well */
+    void (*run)(void *owner, const struct http_request *request, struct http_response *response);
+};
+
+struct control_server_config {
+    const struct control_command *commands;
+    size_t command_count;
+    void *owner; /* of the commands */
+
+    /* Whether a uid may give commands that need `permission`, on the control socket. */
+    bool (*is_allowed)(void *owner, uid_t uid, enum control_permission permission);
+};
+
+/* http_handlers; their owner is a struct control_server_config. */
+void control_on_control_request(void *config, const struct http_request *request, struct http_response *response);
+void control_on_health_request(void *config, const struct http_request *request, struct http_response *response);

@@ -1,0 +1,114 @@
+#include "proxy/conn/conn.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "base/macros.h"
+#include "proxy/conn/connect.h"
+#include "proxy/conn/relay.h"
+#include "proxy/conn/replay.h"
+#include "proxy/conn/routing.h"
+#include "proxy/conn/timeouts.h"
+#include "proxy/net/sockopt.h"
+#include "proxy/worker/worker.h"
+
+#define BIT(state) (1u << CONN_##state)
+
+static const struct {
+    const char *name;
+    unsigned successors;
+} states[] = {
+#define X(constant, label, legal, guard) [CONN_##constant] = { .name = label, .successors = (legal) },
+    CONN_STATES(X)
+#undef X
+};
+
+const char *conn_state_name(enum conn_state state)
+{
+    return states[state].name;
+}
+
+void conn_move(struct conn *conn, enum conn_state state)
+{
+    assert(state == CONN_CLOSED ? conn->state != CONN_CLOSED : (states[conn->state].successors & (1u << state)) != 0);
+    conn->state = state;
+}
+
+void conn_enter_cluster(struct conn *conn, struct cluster *cluster)
+{
+    conn->cluster = cluster;
+    conn->counters = counter_shard_get(&conn->worker->counters, cluster->index, conn->direction);
+    counter_add(&conn->counters->opened, 1);
+}
+
+int conn_accept(struct worker *worker, const struct worker_listener *listener, int fd, uint64_t now_ms)
+{
+    struct conn *conn = calloc(1, sizeof *conn);
+
+    if (!conn) {
+        sockopt_reset_on_close(fd);
+        close(fd);
+        return -ENOMEM;
+    }
+    conn->worker = worker;
+    conn->state = CONN_NEW;
+    conn->direction = listener->direction;
+    conn->started_ms = now_ms;
+    conn->last_byte_ms = now_ms;
+    conn->upstream.transport.fd = -1;
+    list_append(&worker->connections, &conn->in_worker);
+    atomic_fetch_add_explicit(&worker->active, 1, memory_order_relaxed);
+    transport_tcp_open(&conn->client.transport, fd, worker->base, relay_on_client, conn);
+    timeouts_init(conn);
+    conn->cluster = listener->cluster;
+
+    if (!limits_acquire(&worker->shared->limits)) {
+        conn_end(conn, END_MAX_CONNECTIONS);
+        return 0;
+    }
+    conn->holds_limit = true;
+    routing_begin(conn, listener);
+    return 0;
+}
+
+static void log_end(const struct conn *conn, enum end_reason reason)
+{
+    char original[SOCKADDR_TEXT_SIZE], upstream[SOCKADDR_TEXT_SIZE];
+
+    if (!log_enabled(LOG_DEBUG))
+        return;
+    log_debug("connection ended: %s, cluster %s, state %s, original destination %s, endpoint %s, attempts %u, bytes to "
+              "upstream %lu, bytes to client %lu",
+              end_reason_name(reason), conn->cluster->config->name, conn_state_name(conn->state),
+              sockaddr_format(&conn->original.any, original),
+              conn->endpoint ? sockaddr_format(&conn->endpoint->address.any, upstream) : "none", conn->attempt + 1,
+              (unsigned long)conn->to_upstream.pump.bytes, (unsigned long)conn->to_client.pump.bytes);
+}
+
+void conn_end(struct conn *conn, enum end_reason reason)
+{
+    struct worker *worker = conn->worker;
+    enum transport_closing closing = end_reason_closing(reason);
+
+    log_end(conn, reason);
+    if (!conn->counters)
+        conn_enter_cluster(conn, conn->cluster);
+    conn_move(conn, CONN_CLOSED);
+    timers_cancel(&worker->timers, &conn->timer);
+    transport_close(&conn->upstream.transport, closing);
+    transport_close(&conn->client.transport, closing);
+    pump_discard(&conn->to_upstream.pump, &worker->means);
+    pump_discard(&conn->to_client.pump, &worker->means);
+    replay_free(conn->to_upstream.pump.replay, &worker->means.budget);
+    connect_release(conn);
+    if (conn->holds_limit)
+        limits_release(&worker->shared->limits);
+    counter_add(&conn->counters->ended[reason], 1);
+    atomic_fetch_sub_explicit(&worker->active, 1, memory_order_relaxed);
+    list_remove(&conn->in_worker);
+    worker_bury(worker, &conn->in_worker);
+}

@@ -1,0 +1,77 @@
+/*
+ * A connection: its client, its upstream and the two directions between them.
+ *
+ * Owner: its worker, from conn_accept() to the end of the loop turn after conn_end(). Thread: the worker's, always.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/list.h"
+#include "base/sockaddr.h"
+#include "proxy/conn/conn_state.h"
+#include "proxy/conn/pump.h"
+#include "proxy/net/transport.h"
+#include "proxy/observe/counters.h"
+#include "proxy/observe/end_reason.h"
+#include "proxy/upstream/cluster.h"
+#include "proxy/worker/timers.h"
+
+struct worker;
+struct worker_listener;
+
+/* How far a direction has come. */
+enum flow {
+    FLOW_OPEN,
+    FLOW_ENDING, /* its source has finished; the sink is told once the queue is empty */
+    FLOW_ENDED,  /* the sink was told (FIN), or the direction was cut off */
+};
+
+struct side {
+    struct transport transport;
+    uint64_t owed_since_ms; /* since when its peer has owed an acknowledgement, as the dead-peer check saw it; 0: not */
+    bool written;           /* something was written since the dead-peer check last found everything acknowledged */
+};
+
+struct conn_direction {
+    struct pump pump;
+    enum flow flow;
+};
+
+struct conn {
+    struct list_node in_worker;
+    struct worker *worker;
+    enum conn_state state;
+    enum direction direction;
+    struct cluster *cluster;   /* whose policies apply; set from the beginning */
+    struct endpoint *endpoint; /* the current attempt's; NULL without one, and under original_destination */
+    struct counters *counters; /* of cluster and direction; NULL while NEW */
+    struct side client, upstream;
+    struct conn_direction to_upstream, to_client;
+    struct timer timer;
+    union inet_address original; /* where the client was going; AF_UNSPEC on plain listeners */
+    uint64_t started_ms;
+    uint64_t last_byte_ms; /* when a byte last passed, or the state changed */
+    unsigned turn, attempt;
+    struct side *survivor;       /* CUTTING: the side that was not cut */
+    enum end_reason cutting_for; /* CUTTING: the reason that it ends with */
+    bool holds_limit, holds_cluster, settled;
+};
+
+/*
+ * Takes over an accepted socket. Whatever happens to it, it ends in conn_end().
+ * Returns 0, or -ENOMEM when not even the connection's own memory was there; then `fd` is closed.
+ */
+int conn_accept(struct worker *worker, const struct worker_listener *listener, int fd, uint64_t now_ms);
+
+/* Moves to a legal successor. */
+void conn_move(struct conn *conn, enum conn_state state);
+
+/* Ends it: closes both sides as the reason says, gives everything back, counts, logs. The memory lasts for this turn. */
+void conn_end(struct conn *conn, enum end_reason reason);
+
+/* Its destination is known: counts it as opened there. */
+void conn_enter_cluster(struct conn *conn, struct cluster *cluster);
+
+const char *conn_state_name(enum conn_state state);

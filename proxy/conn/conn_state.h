@@ -1,0 +1,33 @@
+/*
+ * The life of a connection. One function moves it (conn_move), one ends it (conn_end).
+ *
+ *   NEW ──▶ CONNECTING ◀──▶ BACKOFF
+ *              │   ▲
+ *              ▼   │ retry: cut before the first byte of the reply
+ *         AWAITING_REPLY ──▶ ESTABLISHED ──▶ HALF_CLOSED
+ *              │                  │               │
+ *              └──────────────────┴───────────────┴──▶ CUTTING ──▶ CLOSED
+ *
+ * From every state there is a way to CLOSED.
+ */
+#pragma once
+
+/* X(constant, name, legal successors, what guards it) */
+#define CONN_STATES(X)                                                                                                 \
+    X(NEW, "new", BIT(CONNECTING), "nothing: it is left in the same turn")                                             \
+    X(CONNECTING, "connecting", BIT(BACKOFF) | BIT(AWAITING_REPLY) | BIT(CONNECTING), "timeouts.connect")              \
+    X(BACKOFF, "backoff", BIT(CONNECTING), "retry.backoff")                                                            \
+    X(AWAITING_REPLY, "awaiting_reply",                                                                                \
+      BIT(CONNECTING) | BIT(BACKOFF) | BIT(ESTABLISHED) | BIT(CUTTING),                                                \
+      "timeouts.idle, half_close once the client has finished, dead_peer")                                             \
+    X(ESTABLISHED, "established", BIT(HALF_CLOSED) | BIT(CUTTING), "timeouts.idle, dead_peer")                         \
+    X(HALF_CLOSED, "half_closed", BIT(CUTTING), "timeouts.half_close, dead_peer")                                      \
+    X(CUTTING, "cutting", 0, "one second without progress")                                                            \
+    X(CLOSED, "closed", 0, "nothing")
+
+enum conn_state {
+#define X(constant, name, successors, guard) CONN_##constant,
+    CONN_STATES(X)
+#undef X
+        CONN_STATE_COUNT
+};

@@ -1,0 +1,146 @@
+#include "proxy/conn/pump.h"
+
+#include <errno.h>
+
+#include "base/macros.h"
+#include "proxy/conn/replay.h"
+
+#define MOST_VECTORS 16
+
+/* One direction may hold at most this part of what is free, so that slow connections leave room for quick ones. */
+#define SHARE_OF_FREE 8
+
+/* What a queue of this capacity is charged for. */
+static size_t charge(size_t capacity)
+{
+    return capacity > BUFFER_QUANTUM ? capacity - BUFFER_QUANTUM : 0;
+}
+
+static size_t round_up(size_t bytes)
+{
+    return (bytes + CHUNK_STEP - 1) / CHUNK_STEP * CHUNK_STEP;
+}
+
+/* How many bytes to read at most, with memory for all of them reserved; *ret_reserved is what it took. */
+static size_t reserve(const struct pump *pump, struct pump_means *means, size_t *ret_reserved)
+{
+    size_t room = chunk_queue_room(&pump->queue), capacity = pump->queue.capacity;
+    size_t quantum = capacity < BUFFER_QUANTUM ? BUFFER_QUANTUM - capacity : 0;
+    size_t most = MIN(means->most_queued, charge(capacity) + buffer_budget_free(&means->budget) / SHARE_OF_FREE);
+    size_t wanted, granted;
+
+    *ret_reserved = 0;
+    most = MAX(most, (size_t)BUFFER_QUANTUM);
+    if (capacity >= most)
+        return room;
+    wanted = MIN(capacity > most / 2 ? (size_t)BUFFER_QUANTUM : most - capacity, (size_t)PUMP_SCRATCH_SIZE);
+    if (wanted <= quantum)
+        return room + wanted;
+    granted = buffer_budget_take(&means->budget, round_up(wanted - quantum));
+    buffer_budget_give(&means->budget, granted % CHUNK_STEP); /* memory is charged in whole steps */
+    *ret_reserved = granted - granted % CHUNK_STEP;
+    return MIN(room + quantum + *ret_reserved, (size_t)PUMP_SCRATCH_SIZE);
+}
+
+/* Gives back what a read reserved and did not keep. */
+static void settle(struct pump_means *means, size_t reserved, size_t capacity_before, size_t capacity_now)
+{
+    size_t kept = charge(capacity_now) - charge(capacity_before);
+
+    buffer_budget_give(&means->budget, reserved - kept);
+}
+
+/* Writes at once when nothing waits before it, and keeps the rest. */
+static enum pump_result pass_on(struct pump *pump, struct transport *sink, const char *bytes, size_t length, int *ret_error)
+{
+    enum pump_result result = PUMP_WAITS;
+    size_t taken = 0;
+
+    if (chunk_queue_is_empty(&pump->queue) && transport_is_open(sink)) {
+        ssize_t n = sink->ops->write(sink, bytes, length);
+
+        if (n >= 0)
+            taken = (size_t)n;
+        else if (n != -EAGAIN && n != -EINTR) {
+            *ret_error = (int)n;
+            result = PUMP_SINK_CUT;
+        }
+    }
+    if (taken < length && chunk_queue_append(&pump->queue, bytes + taken, length - taken) < 0)
+        return PUMP_NO_MEMORY;
+    return result;
+}
+
+enum pump_result pump_fill(struct pump *pump, struct transport *source, struct transport *sink, struct pump_means *means,
+                           int *ret_error)
+{
+    size_t turn = 0;
+
+    while (turn < PUMP_TURN_BYTES) {
+        size_t reserved, capacity = pump->queue.capacity;
+        size_t size = reserve(pump, means, &reserved);
+        enum pump_result result = PUMP_WAITS;
+        ssize_t n;
+
+        if (size == 0) {
+            buffer_budget_give(&means->budget, reserved);
+            pump->full = true;
+            return PUMP_WAITS;
+        }
+        n = source->ops->read(source, means->scratch, size);
+        if (n > 0) {
+            pump->bytes += (size_t)n;
+            turn += (size_t)n;
+            if (pump->replay)
+                replay_keep(pump->replay, means->scratch, (size_t)n, &means->budget);
+            result = pass_on(pump, sink, means->scratch, (size_t)n, ret_error);
+        }
+        settle(means, reserved, capacity, pump->queue.capacity);
+        if (result != PUMP_WAITS)
+            return result;
+        if (n == 0)
+            return PUMP_SOURCE_END;
+        if (n == -EAGAIN || n == -EINTR)
+            return PUMP_WAITS;
+        if (n < 0) {
+            *ret_error = (int)n;
+            return PUMP_SOURCE_CUT;
+        }
+        if ((size_t)n < size)
+            return PUMP_WAITS; /* a short read: nothing is left, or the next event tells */
+    }
+    return PUMP_WAITS;
+}
+
+enum pump_result pump_flush(struct pump *pump, struct transport *sink, struct pump_means *means, int *ret_error)
+{
+    while (!chunk_queue_is_empty(&pump->queue)) {
+        struct iovec vectors[MOST_VECTORS];
+        int count = chunk_queue_peek(&pump->queue, vectors, MOST_VECTORS);
+        size_t offered = 0, capacity = pump->queue.capacity;
+        ssize_t n;
+
+        for (int i = 0; i < count; i++)
+            offered += vectors[i].iov_len;
+        n = sink->ops->write_vector(sink, vectors, count);
+        if (n == -EAGAIN || n == -EINTR)
+            break;
+        if (n < 0) {
+            *ret_error = (int)n;
+            return PUMP_SINK_CUT;
+        }
+        chunk_queue_consume(&pump->queue, (size_t)n);
+        buffer_budget_give(&means->budget, charge(capacity) - charge(pump->queue.capacity));
+        if ((size_t)n < offered)
+            break;
+    }
+    if (pump->full && pump->queue.capacity <= means->most_queued / 2)
+        pump->full = false;
+    return PUMP_WAITS;
+}
+
+void pump_discard(struct pump *pump, struct pump_means *means)
+{
+    buffer_budget_give(&means->budget, charge(pump->queue.capacity));
+    chunk_queue_done(&pump->queue);
+}

@@ -1,0 +1,305 @@
+#include "proxy/conn/relay.h"
+
+#include <errno.h>
+#include <event2/event.h>
+
+#include "base/clock.h"
+#include "base/macros.h"
+#include "proxy/conn/conn.h"
+#include "proxy/conn/connect.h"
+#include "proxy/conn/replay.h"
+#include "proxy/conn/timeouts.h"
+#include "proxy/net/sockopt.h"
+#include "proxy/worker/worker.h"
+
+/* How often CUTTING looks whether the last bytes have arrived, and how long it waits without progress. */
+#define CUT_POLL_MS 10
+#define CUT_WAIT_MS 1000
+
+static struct side *other_side(struct conn *conn, const struct side *side)
+{
+    return side == &conn->client ? &conn->upstream : &conn->client;
+}
+
+/* The direction whose bytes come from `side`. */
+static struct conn_direction *direction_from(struct conn *conn, const struct side *side)
+{
+    return side == &conn->client ? &conn->to_upstream : &conn->to_client;
+}
+
+/* What a side must be watched for follows from the two directions alone. */
+static enum transport_interest interest_of(struct conn *conn, const struct side *side)
+{
+    const struct conn_direction *from = direction_from(conn, side), *to = direction_from(conn, other_side(conn, side));
+    bool read = from->flow == FLOW_OPEN && !from->pump.full;
+    bool write = !chunk_queue_is_empty(&to->pump.queue);
+
+    if (read)
+        return write ? TRANSPORT_READ_WRITE : TRANSPORT_READ;
+    return write ? TRANSPORT_WRITE : TRANSPORT_WATCH;
+}
+
+static int update_interests(struct conn *conn)
+{
+    int r = 0;
+
+    if (transport_is_open(&conn->upstream.transport))
+        r = transport_set_interest(&conn->upstream.transport, interest_of(conn, &conn->upstream));
+    if (r == 0 && transport_is_open(&conn->client.transport))
+        r = transport_set_interest(&conn->client.transport, interest_of(conn, &conn->client));
+    return r;
+}
+
+static enum end_reason reason_of_cut(struct conn *conn, const struct side *side, int error)
+{
+    bool dead = error == -ETIMEDOUT || error == -EHOSTUNREACH || error == -ENETUNREACH;
+
+    if (side == &conn->client)
+        return dead ? END_CLIENT_DEAD : END_CLIENT_RESET;
+    return dead ? END_UPSTREAM_DEAD : END_UPSTREAM_RESET;
+}
+
+/* In CUTTING: the cut side's last bytes have all been passed on and acknowledged. */
+static bool cut_is_delivered(const struct conn_direction *from, const struct side *survivor)
+{
+    return from->flow != FLOW_OPEN && chunk_queue_is_empty(&from->pump.queue) &&
+           sockopt_unacknowledged(survivor->transport.fd) == 0;
+}
+
+static void continue_cut(struct conn *conn, uint64_t now_ms)
+{
+    const struct conn_direction *from = direction_from(conn, other_side(conn, conn->survivor));
+
+    if (cut_is_delivered(from, conn->survivor) || now_ms - conn->last_byte_ms >= CUT_WAIT_MS) {
+        conn_end(conn, conn->cutting_for);
+        return;
+    }
+    if (update_interests(conn) < 0) {
+        conn_end(conn, END_NO_MEMORY);
+        return;
+    }
+    timers_arm_exact(&conn->worker->timers, &conn->timer, now_ms + CUT_POLL_MS);
+}
+
+void relay_on_cut_timer(struct conn *conn, uint64_t now_ms)
+{
+    continue_cut(conn, now_ms);
+}
+
+/*
+ * `side` was cut. What it sent before still goes to the other side, then RST; what was on its way to it is dropped.
+ * `exhausted`: a read found the cut, so nothing of it is left in the kernel. A write may find it earlier.
+ */
+static void cut(struct conn *conn, struct side *side, int error, bool exhausted, uint64_t now_ms)
+{
+    struct conn_direction *from = direction_from(conn, side), *to = direction_from(conn, other_side(conn, side));
+
+    if (conn->state == CONN_CUTTING) {
+        if (side == conn->survivor)
+            conn_end(conn, conn->cutting_for);
+        return;
+    }
+    if (side == &conn->upstream && connect_may_retry_reset(conn)) {
+        connect_retry_reset(conn);
+        return;
+    }
+    conn_move(conn, CONN_CUTTING);
+    conn->survivor = other_side(conn, side);
+    conn->cutting_for = reason_of_cut(conn, side, error);
+    conn->last_byte_ms = now_ms;
+    pump_discard(&to->pump, &conn->worker->means);
+    to->flow = FLOW_ENDED;
+    if (exhausted) {
+        transport_close(&side->transport, TRANSPORT_CLOSE_RESET);
+        if (from->flow == FLOW_OPEN)
+            from->flow = FLOW_ENDING;
+    }
+    continue_cut(conn, now_ms);
+}
+
+/* Passes on the orderly end of a direction whose queue is empty. Returns 0 or a negative errno of the sink. */
+static int pass_end(struct conn_direction *direction, struct side *sink)
+{
+    int r;
+
+    if (direction->flow != FLOW_ENDING || !chunk_queue_is_empty(&direction->pump.queue))
+        return 0;
+    r = sink->transport.ops->shut_write(&sink->transport);
+    if (r < 0)
+        return r;
+    direction->flow = FLOW_ENDED;
+    return 0;
+}
+
+/* The reply has begun (or ended): from now on nothing is tried again. */
+static void leave_awaiting_reply(struct conn *conn)
+{
+    struct worker *worker = conn->worker;
+
+    if (conn->to_client.pump.bytes == 0 && conn->to_client.flow == FLOW_OPEN)
+        return;
+    replay_free(conn->to_upstream.pump.replay, &worker->means.budget);
+    conn->to_upstream.pump.replay = NULL;
+    conn_move(conn, CONN_ESTABLISHED);
+}
+
+/* After every turn: passes on endings, moves the state, and asks for the events that the new state needs. */
+static void settle(struct conn *conn, uint64_t now_ms)
+{
+    if (conn->state == CONN_CUTTING) {
+        continue_cut(conn, now_ms);
+        return;
+    }
+    if (conn->state == CONN_AWAITING_REPLY)
+        leave_awaiting_reply(conn);
+    if (pass_end(&conn->to_upstream, &conn->upstream) < 0) {
+        cut(conn, &conn->upstream, -ECONNRESET, false, now_ms);
+        return;
+    }
+    if (pass_end(&conn->to_client, &conn->client) < 0) {
+        cut(conn, &conn->client, -ECONNRESET, false, now_ms);
+        return;
+    }
+    if (conn->to_upstream.flow == FLOW_ENDED && conn->to_client.flow == FLOW_ENDED) {
+        conn_end(conn, END_COMPLETED);
+        return;
+    }
+    if (conn->state == CONN_ESTABLISHED && (conn->to_upstream.flow == FLOW_ENDED || conn->to_client.flow == FLOW_ENDED))
+        conn_move(conn, CONN_HALF_CLOSED);
+    if (update_interests(conn) < 0)
+        conn_end(conn, END_NO_MEMORY);
+}
+
+/* Acts on what a pump found. Returns false when the connection was cut, tried again or ended. */
+static bool accept_result(struct conn *conn, struct side *source, struct side *sink, enum pump_result result, int error,
+                          uint64_t now_ms)
+{
+    switch (result) {
+    case PUMP_WAITS:
+        return true;
+    case PUMP_SOURCE_END:
+        if (direction_from(conn, source)->flow == FLOW_OPEN)
+            direction_from(conn, source)->flow = FLOW_ENDING;
+        return true;
+    case PUMP_SOURCE_CUT:
+        if (conn->state == CONN_CUTTING) { /* the cut side's last bytes have been read */
+            direction_from(conn, source)->flow = FLOW_ENDING;
+            return true;
+        }
+        cut(conn, source, error, true, now_ms);
+        return false;
+    case PUMP_SINK_CUT:
+        cut(conn, sink, error, false, now_ms);
+        return false;
+    case PUMP_NO_MEMORY:
+        conn_end(conn, END_NO_MEMORY);
+        return false;
+    }
+    return false;
+}
+
+static void count_bytes(struct conn *conn, const struct side *source, uint64_t bytes)
+{
+    counter_add(source == &conn->client ? &conn->counters->bytes_to_upstream : &conn->counters->bytes_to_client, bytes);
+}
+
+/* Reads from `source` and writes to the other side. Returns as accept_result(). */
+static bool fill(struct conn *conn, struct side *source, uint64_t now_ms)
+{
+    struct side *sink = other_side(conn, source);
+    struct conn_direction *direction = direction_from(conn, source);
+    uint64_t before = direction->pump.bytes;
+    enum pump_result result;
+    int error = 0;
+
+    result = pump_fill(&direction->pump, &source->transport, &sink->transport, &conn->worker->means, &error);
+    if (direction->pump.bytes != before) {
+        count_bytes(conn, source, direction->pump.bytes - before);
+        conn->last_byte_ms = now_ms;
+        sink->written = true;
+    }
+    return accept_result(conn, source, sink, result, error, now_ms);
+}
+
+/* Writes to `sink` what is owed to it. */
+static bool flush(struct conn *conn, struct side *sink, uint64_t now_ms)
+{
+    struct side *source = other_side(conn, sink);
+    struct pump *pump = &direction_from(conn, source)->pump;
+    size_t before = pump->queue.length;
+    enum pump_result result;
+    int error = 0;
+
+    result = pump_flush(pump, &sink->transport, &conn->worker->means, &error);
+    if (pump->queue.length != before) {
+        conn->last_byte_ms = now_ms;
+        sink->written = true;
+    }
+    return accept_result(conn, source, sink, result, error, now_ms);
+}
+
+static void on_side(struct conn *conn, struct side *side, short what)
+{
+    uint64_t now_ms = clock_now_ms();
+    struct conn_direction *from = direction_from(conn, side), *to = direction_from(conn, other_side(conn, side));
+
+    if (what & EV_WRITE) {
+        if (!chunk_queue_is_empty(&to->pump.queue)) {
+            if (!flush(conn, side, now_ms))
+                return;
+        } else if (conn->state != CONN_CUTTING && side->transport.interest == TRANSPORT_WATCH &&
+                   side->transport.ops->is_cut(&side->transport)) {
+            cut(conn, side, -ECONNRESET, from->flow != FLOW_OPEN, now_ms);
+            return;
+        }
+    }
+    if ((what & EV_READ) && from->flow == FLOW_OPEN && !from->pump.full && !fill(conn, side, now_ms))
+        return;
+    settle(conn, now_ms);
+}
+
+void relay_on_upstream(evutil_socket_t fd, short what, void *argument)
+{
+    struct conn *conn = argument;
+
+    (void)fd;
+    on_side(conn, &conn->upstream, what);
+}
+
+void relay_on_client(evutil_socket_t fd, short what, void *argument)
+{
+    struct conn *conn = argument;
+
+    (void)fd;
+    if (conn->state != CONN_CONNECTING && conn->state != CONN_BACKOFF) {
+        on_side(conn, &conn->client, what);
+        return;
+    }
+    if (conn->client.transport.ops->is_cut(&conn->client.transport)) {
+        conn_end(conn, END_CLIENT_GONE);
+        return;
+    }
+    if (what & EV_READ) /* its bytes, or its FIN, wait in the kernel */
+        relay_watch_client(conn);
+}
+
+void relay_watch_client(struct conn *conn)
+{
+    bool is_new = conn->client.transport.interest == TRANSPORT_NOTHING;
+
+    /* A new client is asked for as it will be needed next; what waits already changes that to a watch. */
+    if (transport_set_interest(&conn->client.transport, is_new ? TRANSPORT_READ : TRANSPORT_WATCH) < 0)
+        conn_end(conn, END_NO_MEMORY);
+}
+
+void relay_begin(struct conn *conn, uint64_t now_ms)
+{
+    conn->last_byte_ms = now_ms;
+    timeouts_begin(conn, now_ms);
+    if (!flush(conn, &conn->upstream, now_ms))
+        return;
+    /* Most clients have spoken by now; asking the kernel costs less than another turn of the loop. */
+    if (conn->to_upstream.flow == FLOW_OPEN && !conn->to_upstream.pump.full && !fill(conn, &conn->client, now_ms))
+        return;
+    settle(conn, now_ms);
+}

@@ -1,0 +1,20 @@
+/* Bytes and endings between a client and its connected upstream. */
+#pragma once
+
+#include <event2/util.h>
+#include <stdint.h>
+
+struct conn;
+
+/* libevent callbacks of the two sides; the argument is the connection. */
+void relay_on_client(evutil_socket_t fd, short what, void *conn);
+void relay_on_upstream(evutil_socket_t fd, short what, void *conn);
+
+/* While there is no upstream: only a cut of the client is of interest; its bytes wait in the kernel. */
+void relay_watch_client(struct conn *conn);
+
+/* The upstream is connected (AWAITING_REPLY): sends it what waits and lets bytes flow. */
+void relay_begin(struct conn *conn, uint64_t now_ms);
+
+/* CUTTING's timer: goes on waiting, or ends the connection. */
+void relay_on_cut_timer(struct conn *conn, uint64_t now_ms);

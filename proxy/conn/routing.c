@@ -1,0 +1,78 @@
+#include "proxy/conn/routing.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "proxy/conn/conn.h"
+#include "proxy/conn/connect.h"
+#include "proxy/net/dialer.h"
+#include "proxy/net/original_dst.h"
+#include "proxy/worker/worker.h"
+
+static bool is_probe(const union inet_address *destination)
+{
+    union inet_address probe;
+    const char *host = destination->family == AF_INET ? ROUTING_PROBE_IPV4 : ROUTING_PROBE_IPV6;
+
+    return sockaddr_port(&destination->any) == ROUTING_PROBE_PORT &&
+           sockaddr_parse_host(host, ROUTING_PROBE_PORT, &probe) == 0 && sockaddr_equal(&probe.any, &destination->any);
+}
+
+/* The answer to outrigger-init verify: that the proxy is here, and where the probe was going. */
+static void answer_probe(struct conn *conn)
+{
+    char destination[SOCKADDR_TEXT_SIZE], line[SOCKADDR_TEXT_SIZE + 16];
+    int length = snprintf(line, sizeof line, "outrigger %s\n", sockaddr_format(&conn->original.any, destination));
+
+    conn->client.transport.ops->write(&conn->client.transport, line, (size_t)length);
+    conn_end(conn, END_PROBE);
+}
+
+/* Dialling an own capture port would come back here, and again. */
+static bool is_loop(const struct conn *conn)
+{
+    const struct intercept_config *intercept = &conn->worker->shared->config->intercept;
+    uint16_t port = sockaddr_port(&conn->original.any);
+
+    return (port == intercept->outbound.port || port == intercept->inbound.port) &&
+           dialer_address_is_local(&conn->original.any);
+}
+
+void routing_begin(struct conn *conn, const struct worker_listener *listener)
+{
+    struct cluster_set *clusters = conn->worker->shared->clusters;
+    struct cluster *cluster = listener->cluster;
+
+    if (conn->direction == DIRECTION_LISTENER) {
+        conn_enter_cluster(conn, cluster);
+        connect_begin(conn);
+        return;
+    }
+    if (original_dst_get(conn->client.transport.fd, listener->family, &conn->original) < 0) {
+        conn_end(conn, END_NOT_INTERCEPTED);
+        return;
+    }
+    if (is_loop(conn)) {
+        conn_end(conn, sockaddr_port(&conn->original.any) == listener->port ? END_NOT_INTERCEPTED : END_LOOP);
+        return;
+    }
+    if (conn->direction == DIRECTION_INBOUND) {
+        cluster = cluster_set_match_inbound(clusters, sockaddr_port(&conn->original.any));
+    } else {
+        if (is_probe(&conn->original)) {
+            answer_probe(conn);
+            return;
+        }
+        cluster = cluster_set_match_outbound(clusters, &conn->original.any);
+        if (!cluster && conn->worker->shared->config->intercept.outbound.unmatched == UNMATCHED_REFUSE) {
+            conn_end(conn, END_UNMATCHED);
+            return;
+        }
+        if (!cluster)
+            cluster = clusters->passthrough;
+    }
+    conn_enter_cluster(conn, cluster);
+    connect_begin(conn);
+}

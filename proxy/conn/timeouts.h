@@ -1,0 +1,11 @@
+/* Which clock guards a connection, and what happens when it runs out. */
+#pragma once
+
+#include <stdint.h>
+
+struct conn;
+
+void timeouts_init(struct conn *conn);
+
+/* The upstream is connected: from now on the lazy clock of idle, half_close and dead_peer counts. */
+void timeouts_begin(struct conn *conn, uint64_t now_ms);

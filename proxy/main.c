@@ -1,0 +1,139 @@
+/* outrigger: arguments only. */
+#include <errno.h>
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "proxy/config/config.h"
+#include "proxy/process/process.h"
+
+#define EXIT_USAGE 2
+
+enum action {
+    ACTION_RUN,
+    ACTION_CHECK,
+    ACTION_DUMP,
+    ACTION_SCHEMA,
+    ACTION_VERSION,
+    ACTION_HELP,
+};
+
+static const char help[] =
+    "Usage: outrigger [-c FILE] [--check | --dump-config | --schema | --version]\n"
+    "\n"
+    "Runs the proxy in the foreground until SIGTERM, which drains it and then ends it.\n"
+    "\n"
+    "  -c, --config FILE   configuration; default " CONFIG_DEFAULT_PATH ", and when that\n"
+    "                      does not exist: transparent passthrough with the default policies\n"
+    "      --check         check the configuration, say everything that is wrong with it, end\n"
+    "      --dump-config   print the configuration in force with all its defaults, end\n"
+    "      --schema        print the configuration's JSON Schema, end\n"
+    "      --version       print the version, end\n"
+    "  -h, --help          print this, end\n"
+    "\n"
+    "Exit: 0 clean, 1 failed while starting or running, 2 wrong usage or configuration.\n"
+    "Every key is explained in docs/configuration.md. outriggerctl talks to a running proxy.\n";
+
+static int print(void (*append)(struct strbuf *text))
+{
+    struct strbuf text;
+
+    strbuf_init(&text, 16 * 1024 * 1024);
+    append(&text);
+    fputs(text.text, stdout);
+    strbuf_done(&text);
+    return fflush(stdout) == 0 ? 0 : 1;
+}
+
+static int print_config(const struct config *config)
+{
+    struct strbuf text;
+
+    strbuf_init(&text, 64 * 1024 * 1024);
+    config_dump(config, &text);
+    fputs(text.text, stdout);
+    strbuf_done(&text);
+    return fflush(stdout) == 0 ? 0 : 1;
+}
+
+static int with_config(const char *path, enum action action)
+{
+    struct config *config;
+    char *errors;
+    int r;
+
+    r = config_load(path, &config, &errors);
+    if (r == -EINVAL) {
+        fputs(errors, stderr);
+        free(errors);
+        return EXIT_USAGE;
+    }
+    if (r < 0) {
+        fprintf(stderr, "outrigger: %s\n", strerror(-r));
+        return 1;
+    }
+    if (action == ACTION_RUN)
+        return process_run(config);
+    if (action == ACTION_DUMP)
+        r = print_config(config);
+    else
+        printf("%s: the configuration is valid\n", path ? path : CONFIG_DEFAULT_PATH);
+    config_free(config);
+    return r;
+}
+
+int main(int argc, char **argv)
+{
+    static const struct option options[] = {
+        { "config", required_argument, NULL, 'c' },      { "check", no_argument, NULL, 'k' },
+        { "dump-config", no_argument, NULL, 'd' },       { "schema", no_argument, NULL, 's' },
+        { "version", no_argument, NULL, 'v' },           { "help", no_argument, NULL, 'h' },
+        { 0 },
+    };
+    enum action action = ACTION_RUN;
+    const char *path = NULL;
+    int option;
+
+    while ((option = getopt_long(argc, argv, "c:h", options, NULL)) != -1) {
+        switch (option) {
+        case 'c':
+            path = optarg;
+            break;
+        case 'k':
+            action = ACTION_CHECK;
+            break;
+        case 'd':
+            action = ACTION_DUMP;
+            break;
+        case 's':
+            action = ACTION_SCHEMA;
+            break;
+        case 'v':
+            action = ACTION_VERSION;
+            break;
+        case 'h':
+            action = ACTION_HELP;
+            break;
+        default:
+            fputs("Try 'outrigger --help'.\n", stderr);
+            return EXIT_USAGE;
+        }
+    }
+    if (optind < argc) {
+        fprintf(stderr, "outrigger: unexpected argument \"%s\"; the configuration is given with -c\n", argv[optind]);
+        return EXIT_USAGE;
+    }
+    switch (action) {
+    case ACTION_HELP:
+        fputs(help, stdout);
+        return 0;
+    case ACTION_VERSION:
+        puts("outrigger " OUTRIGGER_VERSION);
+        return 0;
+    case ACTION_SCHEMA:
+        return print(config_schema);
+    default:
+        return with_config(path, action);
+    }
+}

@@ -1,0 +1,62 @@
+#include "proxy/net/sockopt.h"
+
+#include <errno.h>
+#include <linux/sockios.h>
+#include <linux/tcp.h>
+#include <netinet/in.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+
+#include "base/macros.h"
+
+#define KEEPALIVE_PROBES 3
+
+static void set(int fd, int level, int option, int value)
+{
+    (void)!setsockopt(fd, level, option, &value, sizeof value); /* tuning: the connection works without it */
+}
+
+void sockopt_reset_on_close(int fd)
+{
+    struct linger linger = { .l_onoff = 1, .l_linger = 0 };
+
+    (void)!setsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, sizeof linger);
+}
+
+void sockopt_set_nodelay(int fd)
+{
+    set(fd, IPPROTO_TCP, TCP_NODELAY, 1);
+}
+
+void sockopt_set_keepalive(int fd, uint64_t keepalive_ms, uint64_t dead_peer_ms)
+{
+    int idle_s = (int)((keepalive_ms + 999) / 1000);
+    int left_s = dead_peer_ms > keepalive_ms ? (int)((dead_peer_ms - keepalive_ms) / 1000) : 0;
+
+    if (keepalive_ms == 0)
+        return;
+    set(fd, IPPROTO_TCP, TCP_KEEPIDLE, idle_s);
+    set(fd, IPPROTO_TCP, TCP_KEEPINTVL, dead_peer_ms == 0 ? idle_s : MAX(left_s / KEEPALIVE_PROBES, 1));
+    set(fd, IPPROTO_TCP, TCP_KEEPCNT, KEEPALIVE_PROBES);
+    set(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
+}
+
+int sockopt_get_peer(int fd, struct sockopt_peer *ret_peer)
+{
+    struct tcp_info tcp = { 0 };
+    socklen_t length = sizeof tcp;
+
+    if (getsockopt(fd, IPPROTO_TCP, TCP_INFO, &tcp, &length) < 0)
+        return -errno;
+    ret_peer->has_all = tcp.tcpi_unacked == 0 && tcp.tcpi_notsent_bytes == 0;
+    ret_peer->owes = tcp.tcpi_unacked > 0 || (tcp.tcpi_notsent_bytes > 0 && tcp.tcpi_probes > 0);
+    ret_peer->last_heard_ms = tcp.tcpi_last_ack_recv;
+    return 0;
+}
+
+unsigned sockopt_unacknowledged(int fd)
+{
+    int bytes = 0;
+
+    return ioctl(fd, SIOCOUTQ, &bytes) < 0 || bytes < 0 ? 0 : (unsigned)bytes;
+}

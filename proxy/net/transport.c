@@ -1,0 +1,41 @@
+#include "proxy/net/transport.h"
+
+#include <errno.h>
+#include <event2/event.h>
+
+static const short flags_of[] = {
+    [TRANSPORT_NOTHING] = 0,
+    [TRANSPORT_READ] = EV_READ | EV_PERSIST,
+    [TRANSPORT_WRITE] = EV_WRITE | EV_PERSIST,
+    [TRANSPORT_READ_WRITE] = EV_READ | EV_WRITE | EV_PERSIST,
+    [TRANSPORT_WATCH] = EV_WRITE | EV_ET | EV_PERSIST, /* epoll reports a cut whatever was asked for */
+};
+
+int transport_set_interest(struct transport *transport, enum transport_interest interest)
+{
+    struct event *event = &transport->event;
+
+    if (interest == transport->interest)
+        return 0;
+    if (transport->interest != TRANSPORT_NOTHING)
+        event_del(event);
+    transport->interest = TRANSPORT_NOTHING;
+    if (interest == TRANSPORT_NOTHING)
+        return 0;
+    event_assign(event, event_get_base(event), transport->fd, flags_of[interest], event_get_callback(event),
+                 event_get_callback_arg(event));
+    if (event_add(event, NULL) < 0)
+        return -ENOMEM;
+    transport->interest = interest;
+    return 0;
+}
+
+void transport_close(struct transport *transport, enum transport_closing how)
+{
+    if (!transport_is_open(transport))
+        return;
+    transport_set_interest(transport, TRANSPORT_NOTHING);
+    transport->ops->close(transport, how);
+    transport->ops = NULL;
+    transport->fd = -1;
+}

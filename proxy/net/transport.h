@@ -1,0 +1,68 @@
+/*
+ * One end of a connection as the relay sees it: bytes in, bytes out, an orderly or an abortive end, and what to be told
+ * about. Implementations: a plain socket (transport_tcp.c); TLS has the same table.
+ *
+ * Owner: the connection it is part of. Thread: its worker's.
+ */
+#pragma once
+
+#include <event2/event.h>
+#include <event2/event_struct.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <sys/types.h>
+#include <sys/uio.h>
+
+struct transport;
+
+enum transport_closing {
+    TRANSPORT_CLOSE,       /* what was written still arrives, then FIN */
+    TRANSPORT_CLOSE_RESET, /* the peer gets RST */
+};
+
+struct transport_ops {
+    /* Bytes read, 0 at the orderly end (FIN), -EAGAIN when there are none now, or another negative errno: a cut. */
+    ssize_t (*read)(struct transport *transport, void *bytes, size_t size);
+
+    /* Bytes taken (fewer than `length` means full for now), -EAGAIN when none, or another negative errno: a cut. */
+    ssize_t (*write)(struct transport *transport, const void *bytes, size_t length);
+    ssize_t (*write_vector)(struct transport *transport, const struct iovec *vectors, int count);
+
+    /* Sends FIN behind what was written. Returns 0 or a negative errno. */
+    int (*shut_write)(struct transport *transport);
+
+    /* Whether the peer has cut the stream, found out without taking the error away from read(). */
+    bool (*is_cut)(const struct transport *transport);
+
+    void (*close)(struct transport *transport, enum transport_closing how);
+};
+
+/* What the owner is told about. Level-triggered, but for TRANSPORT_WATCH. */
+enum transport_interest {
+    TRANSPORT_NOTHING,
+    TRANSPORT_READ,
+    TRANSPORT_WRITE,
+    TRANSPORT_READ_WRITE,
+    TRANSPORT_WATCH, /* only a cut, as EV_WRITE; one such event may come without a cause */
+};
+
+struct transport {
+    const struct transport_ops *ops; /* NULL: closed, or never opened */
+    int fd;
+    enum transport_interest interest;
+    struct event event; /* one for both directions: it keeps an idle connection small */
+};
+
+/* Takes over the non-blocking socket `fd`. `callback` gets EV_READ and EV_WRITE with `owner`. */
+void transport_tcp_open(struct transport *transport, int fd, struct event_base *base, event_callback_fn callback, void *owner);
+
+/* Makes no system call when nothing changes. Returns 0 or -ENOMEM. */
+int transport_set_interest(struct transport *transport, enum transport_interest interest);
+
+/* Does nothing when it is not open. */
+void transport_close(struct transport *transport, enum transport_closing how);
+
+static inline bool transport_is_open(const struct transport *transport)
+{
+    return transport->ops != NULL;
+}

@@ -1,0 +1,67 @@
+#include <errno.h>
+#include <event2/event.h>
+#include <poll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "proxy/net/sockopt.h"
+#include "proxy/net/transport.h"
+
+static ssize_t tcp_read(struct transport *transport, void *bytes, size_t size)
+{
+    ssize_t n = recv(transport->fd, bytes, size, 0);
+
+    return n < 0 ? -errno : n;
+}
+
+static ssize_t tcp_write(struct transport *transport, const void *bytes, size_t length)
+{
+    ssize_t n = send(transport->fd, bytes, length, MSG_NOSIGNAL);
+
+    return n < 0 ? -errno : n;
+}
+
+static ssize_t tcp_write_vector(struct transport *transport, const struct iovec *vectors, int count)
+{
+    struct msghdr message = { .msg_iov = (struct iovec *)(uintptr_t)vectors, .msg_iovlen = (size_t)count };
+    ssize_t n = sendmsg(transport->fd, &message, MSG_NOSIGNAL);
+
+    return n < 0 ? -errno : n;
+}
+
+static int tcp_shut_write(struct transport *transport)
+{
+    return shutdown(transport->fd, SHUT_WR) < 0 ? -errno : 0;
+}
+
+/* poll() reports the error and leaves it; SO_ERROR, or a failed send, would turn a later read into a clean end. */
+static bool tcp_is_cut(const struct transport *transport)
+{
+    struct pollfd poll_fd = { .fd = transport->fd };
+
+    return poll(&poll_fd, 1, 0) == 1 && (poll_fd.revents & (POLLERR | POLLHUP));
+}
+
+static void tcp_close(struct transport *transport, enum transport_closing how)
+{
+    if (how == TRANSPORT_CLOSE_RESET)
+        sockopt_reset_on_close(transport->fd);
+    close(transport->fd);
+}
+
+static const struct transport_ops tcp_ops = {
+    .read = tcp_read,
+    .write = tcp_write,
+    .write_vector = tcp_write_vector,
+    .shut_write = tcp_shut_write,
+    .is_cut = tcp_is_cut,
+    .close = tcp_close,
+};
+
+void transport_tcp_open(struct transport *transport, int fd, struct event_base *base, event_callback_fn callback, void *owner)
+{
+    transport->ops = &tcp_ops;
+    transport->fd = fd;
+    transport->interest = TRANSPORT_NOTHING;
+    event_assign(&transport->event, base, fd, 0, callback, owner);
+}

@@ -1,0 +1,89 @@
+#include "proxy/observe/prometheus.h"
+
+#include <inttypes.h>
+
+/* Calls `each` for every cluster and direction that has had a connection. */
+static void for_each_row(const struct counter_view *view, struct strbuf *text,
+                         void (*each)(const struct counters *sum, const char *labels, struct strbuf *text))
+{
+    for (size_t cluster = 0; view->clusters && cluster < view->clusters->count; cluster++) {
+        for (enum direction direction = 0; direction < DIRECTION_COUNT; direction++) {
+            struct counters sum = counter_view_sum(view, cluster, direction);
+            struct strbuf labels;
+
+            if (sum.opened == 0)
+                continue;
+            strbuf_init(&labels, 512);
+            strbuf_printf(&labels, "direction=\"%s\",cluster=\"%s\"", direction_name(direction),
+                          view->clusters->clusters[cluster].config->name);
+            each(&sum, labels.text, text);
+            strbuf_done(&labels);
+        }
+    }
+}
+
+static void begin_family(struct strbuf *text, const char *name, const char *type, const char *help)
+{
+    strbuf_printf(text, "# HELP %s %s\n# TYPE %s %s\n", name, help, name, type);
+}
+
+static void append_opened(const struct counters *sum, const char *labels, struct strbuf *text)
+{
+    strbuf_printf(text, "outrigger_connections_opened_total{%s} %" PRIu64 "\n", labels, sum->opened);
+}
+
+static void append_active(const struct counters *sum, const char *labels, struct strbuf *text)
+{
+    uint64_t ended = counters_ended(sum); /* opened is counted first, but read first as well */
+
+    strbuf_printf(text, "outrigger_connections_active{%s} %" PRIu64 "\n", labels, sum->opened > ended ? sum->opened - ended : 0);
+}
+
+static void append_ended(const struct counters *sum, const char *labels, struct strbuf *text)
+{
+    for (enum end_reason reason = 0; reason < END_REASON_COUNT; reason++) {
+        if (sum->ended[reason] > 0)
+            strbuf_printf(text, "outrigger_connections_ended_total{%s,reason=\"%s\"} %" PRIu64 "\n", labels,
+                          end_reason_name(reason), sum->ended[reason]);
+    }
+}
+
+static void append_bytes(const struct counters *sum, const char *labels, struct strbuf *text)
+{
+    strbuf_printf(text, "outrigger_received_bytes_total{%s,from=\"client\"} %" PRIu64 "\n", labels, sum->bytes_to_upstream);
+    strbuf_printf(text, "outrigger_received_bytes_total{%s,from=\"upstream\"} %" PRIu64 "\n", labels, sum->bytes_to_client);
+}
+
+static void append_retries(const struct counters *sum, const char *labels, struct strbuf *text)
+{
+    strbuf_printf(text, "outrigger_retries_total{%s} %" PRIu64 "\n", labels, sum->retries);
+}
+
+static void append_connect_failures(const struct counters *sum, const char *labels, struct strbuf *text)
+{
+    for (enum connect_cause cause = 0; cause < CONNECT_CAUSE_COUNT; cause++) {
+        if (sum->connect_failures[cause] > 0)
+            strbuf_printf(text, "outrigger_connect_failures_total{%s,cause=\"%s\"} %" PRIu64 "\n", labels,
+                          connect_cause_name(cause), sum->connect_failures[cause]);
+    }
+}
+
+void prometheus_append(const struct counter_view *view, bool ready, struct strbuf *text)
+{
+    begin_family(text, "outrigger_build_info", "gauge", "Always 1; the version is a label.");
+    strbuf_append(text, "outrigger_build_info{version=\"" OUTRIGGER_VERSION "\"} 1\n");
+    begin_family(text, "outrigger_ready", "gauge", "Whether the proxy is ready.");
+    strbuf_printf(text, "outrigger_ready %d\n", ready);
+    begin_family(text, "outrigger_connections_opened_total", "counter", "Connections that were accepted.");
+    for_each_row(view, text, append_opened);
+    begin_family(text, "outrigger_connections_active", "gauge", "Connections that are open.");
+    for_each_row(view, text, append_active);
+    begin_family(text, "outrigger_connections_ended_total", "counter", "Connections that ended, by reason.");
+    for_each_row(view, text, append_ended);
+    begin_family(text, "outrigger_received_bytes_total", "counter", "Bytes read from each side.");
+    for_each_row(view, text, append_bytes);
+    begin_family(text, "outrigger_retries_total", "counter", "Attempts after the first.");
+    for_each_row(view, text, append_retries);
+    begin_family(text, "outrigger_connect_failures_total", "counter", "Attempts that failed, by cause.");
+    for_each_row(view, text, append_connect_failures);
+}

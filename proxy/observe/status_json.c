@@ -1,0 +1,86 @@
+#include <jansson.h>
+#include <stdlib.h>
+
+#include "proxy/observe/status.h"
+
+static json_t *json_count(uint64_t count)
+{
+    return json_integer((json_int_t)count);
+}
+
+/* Seconds since the epoch, or null. */
+static json_t *json_time(double seconds)
+{
+    return seconds > 0 ? json_real(seconds) : json_null();
+}
+
+static json_t *describe_endpoint(const struct endpoint *endpoint)
+{
+    char address[SOCKADDR_TEXT_SIZE];
+
+    return json_pack("{s:s, s:i, s:o, s:o}", "address", sockaddr_format(&endpoint->address.any, address), "active",
+                     (int)atomic_load_explicit(&endpoint->active, memory_order_relaxed), "connects",
+                     json_count(atomic_load_explicit(&endpoint->connects, memory_order_relaxed)), "connect_failures",
+                     json_count(atomic_load_explicit(&endpoint->connect_failures, memory_order_relaxed)));
+}
+
+static json_t *describe_direction(const struct counters *sum, enum direction direction)
+{
+    json_t *ended = json_object(), *failures = json_object();
+    uint64_t all_ended = counters_ended(sum);
+
+    for (enum end_reason reason = 0; reason < END_REASON_COUNT; reason++) {
+        if (sum->ended[reason] > 0)
+            json_object_set_new(ended, end_reason_name(reason), json_count(sum->ended[reason]));
+    }
+    for (enum connect_cause cause = 0; cause < CONNECT_CAUSE_COUNT; cause++) {
+        if (sum->connect_failures[cause] > 0)
+            json_object_set_new(failures, connect_cause_name(cause), json_count(sum->connect_failures[cause]));
+    }
+    return json_pack("{s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "direction", direction_name(direction), "opened",
+                     json_count(sum->opened), "active", json_count(sum->opened > all_ended ? sum->opened - all_ended : 0),
+                     "bytes_from_client", json_count(sum->bytes_to_upstream), "bytes_from_upstream",
+                     json_count(sum->bytes_to_client), "retries", json_count(sum->retries), "connect_failures", failures,
+                     "ended", ended);
+}
+
+static json_t *describe_cluster(const struct counter_view *view, const struct cluster *cluster)
+{
+    json_t *endpoints = json_array(), *traffic = json_array();
+
+    for (size_t i = 0; i < cluster->endpoint_count; i++)
+        json_array_append_new(endpoints, describe_endpoint(&cluster->endpoints[i]));
+    for (enum direction direction = 0; direction < DIRECTION_COUNT; direction++) {
+        struct counters sum = counter_view_sum(view, cluster->index, direction);
+
+        if (sum.opened > 0)
+            json_array_append_new(traffic, describe_direction(&sum, direction));
+    }
+    return json_pack("{s:s, s:s, s:o, s:o}", "name", cluster->config->name, "discovery",
+                     cluster->config->discovery == DISCOVERY_STATIC ? "static" : "original_destination", "endpoints", endpoints,
+                     "traffic", traffic);
+}
+
+void status_append_json(const struct status_process *process, const struct counter_view *view, struct strbuf *text)
+{
+    json_t *clusters = json_array(), *status;
+    struct strbuf list;
+    char *json;
+
+    for (size_t i = 0; view->clusters && i < view->clusters->count; i++)
+        json_array_append_new(clusters, describe_cluster(view, &view->clusters->clusters[i]));
+    strbuf_init(&list, 2048);
+    strbuf_printf(&list, "[%s]", process->blockers);
+    status = json_pack("{s:s, s:s, s:o, s:f, s:{s:o, s:o, s:o}, s:i, s:{s:i, s:i}, s:o}", "version", OUTRIGGER_VERSION, "state",
+                       process->state, "blockers", json_loads(list.text, 0, NULL), "uptime_seconds",
+                       (double)process->uptime_ms / 1000, "since", "starting", json_time(process->starting_s), "ready",
+                       json_time(process->ready_s), "draining", json_time(process->draining_s), "workers",
+                       (int)process->workers, "connections", "active", (int)process->active, "max",
+                       (int)process->max_connections, "clusters", clusters);
+    strbuf_done(&list);
+    json = json_dumps(status, JSON_INDENT(2));
+    strbuf_append(text, json ? json : "{}");
+    strbuf_append(text, "\n");
+    free(json);
+    json_decref(status);
+}

@@ -1,0 +1,113 @@
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/macros.h"
+#include "base/units.h"
+#include "proxy/observe/status.h"
+
+/* 1234567 as "1.2 MiB". */
+static const char *format_bytes(uint64_t bytes, char *text, size_t size)
+{
+    static const char *const units[] = { "B", "KiB", "MiB", "GiB", "TiB" };
+    double value = (double)bytes;
+    size_t unit = 0;
+
+    while (value >= 1024 && unit + 1 < ARRAY_SIZE(units)) {
+        value /= 1024;
+        unit++;
+    }
+    snprintf(text, size, unit == 0 ? "%.0f %s" : "%.1f %s", value, units[unit]);
+    return text;
+}
+
+static void append_time(struct strbuf *text, const char *state, double seconds)
+{
+    time_t whole = (time_t)seconds;
+    char clock[16];
+    struct tm utc;
+
+    if (seconds <= 0)
+        return;
+    gmtime_r(&whole, &utc);
+    strftime(clock, sizeof clock, "%H:%M:%S", &utc);
+    strbuf_printf(text, "  %s %s.%03u", state, clock, (unsigned)((seconds - (double)whole) * 1000));
+}
+
+static void append_reasons(const struct counters *sum, struct strbuf *text)
+{
+    const char *separator = "";
+
+    for (enum end_reason reason = 0; reason < END_REASON_COUNT; reason++) {
+        if (sum->ended[reason] > 0) {
+            strbuf_printf(text, "%s%s %" PRIu64, separator, end_reason_name(reason), sum->ended[reason]);
+            separator = ", ";
+        }
+    }
+}
+
+static void append_traffic(const struct counter_view *view, struct strbuf *text)
+{
+    strbuf_printf(text, "\n%-9s %-20s %9s %7s %11s %11s %8s  %s\n", "DIRECTION", "CLUSTER", "OPENED", "ACTIVE", "FROM CLIENT",
+                  "FROM UPSTR.", "RETRIES", "ENDED");
+    for (size_t i = 0; i < view->clusters->count; i++) {
+        for (enum direction direction = 0; direction < DIRECTION_COUNT; direction++) {
+            struct counters sum = counter_view_sum(view, i, direction);
+            uint64_t ended = counters_ended(&sum);
+            char from_client[24], from_upstream[24];
+
+            if (sum.opened == 0)
+                continue;
+            strbuf_printf(text, "%-9s %-20s %9" PRIu64 " %7" PRIu64 " %11s %11s %8" PRIu64 "  ", direction_name(direction),
+                          view->clusters->clusters[i].config->name, sum.opened, sum.opened > ended ? sum.opened - ended : 0,
+                          format_bytes(sum.bytes_to_upstream, from_client, sizeof from_client),
+                          format_bytes(sum.bytes_to_client, from_upstream, sizeof from_upstream), sum.retries);
+            append_reasons(&sum, text);
+            strbuf_append(text, "\n");
+        }
+    }
+}
+
+static void append_endpoints(const struct counter_view *view, struct strbuf *text)
+{
+    bool headed = false;
+
+    for (size_t i = 0; i < view->clusters->count; i++) {
+        const struct cluster *cluster = &view->clusters->clusters[i];
+
+        for (size_t j = 0; j < cluster->endpoint_count; j++) {
+            const struct endpoint *endpoint = &cluster->endpoints[j];
+            char address[SOCKADDR_TEXT_SIZE];
+
+            if (!headed)
+                strbuf_printf(text, "\n%-20s %-40s %7s %9s %9s\n", "CLUSTER", "ENDPOINT", "ACTIVE", "CONNECTS", "FAILURES");
+            headed = true;
+            strbuf_printf(text, "%-20s %-40s %7u %9lu %9lu\n", cluster->config->name,
+                          sockaddr_format(&endpoint->address.any, address),
+                          atomic_load_explicit(&endpoint->active, memory_order_relaxed),
+                          atomic_load_explicit(&endpoint->connects, memory_order_relaxed),
+                          atomic_load_explicit(&endpoint->connect_failures, memory_order_relaxed));
+        }
+    }
+}
+
+void status_append_text(const struct status_process *process, const struct counter_view *view, struct strbuf *text)
+{
+    char uptime[UNITS_TEXT_SIZE];
+
+    units_format_duration(process->uptime_ms / 1000 * 1000, uptime);
+    strbuf_printf(text, "outrigger %s: %s", OUTRIGGER_VERSION, process->state);
+    if (process->blockers[0] != '\0')
+        strbuf_printf(text, " (blockers: %s)", process->blockers);
+    strbuf_printf(text, "\nup %s, %u workers, %u of %u connections\nsince (UTC):", uptime, process->workers, process->active,
+                  process->max_connections);
+    append_time(text, "starting", process->starting_s);
+    append_time(text, "ready", process->ready_s);
+    append_time(text, "draining", process->draining_s);
+    strbuf_append(text, "\n");
+    if (!view->clusters)
+        return;
+    append_traffic(view, text);
+    append_endpoints(view, text);
+}

@@ -1,0 +1,166 @@
+#include "proxy/process/commands.h"
+
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/macros.h"
+#include "proxy/observe/prometheus.h"
+#include "proxy/observe/status.h"
+#include "proxy/process/process.h"
+
+/* A worker whose loop has not turned for this long is stuck. */
+#define STUCK_MS 5000
+
+#define MOST_WORKERS 64 /* as `workers` allows */
+
+#define JSON       "application/json"
+#define PROMETHEUS "text/plain; version=0.0.4; charset=utf-8"
+
+static void run_ready(void *owner, const struct http_request *request, struct http_response *response)
+{
+    const struct lifecycle *lifecycle = &((struct process *)owner)->lifecycle;
+
+    (void)request;
+    if (readiness_is_ready(&lifecycle->readiness)) {
+        strbuf_append(&response->body, "ready\n");
+        return;
+    }
+    response->status = 503;
+    response->content_type = JSON;
+    strbuf_printf(&response->body, "{\"state\":\"%s\",\"blockers\":[", lifecycle_state_name(lifecycle->state));
+    readiness_append_blockers(&lifecycle->readiness, &response->body);
+    strbuf_append(&response->body, "]}\n");
+}
+
+static void run_live(void *owner, const struct http_request *request, struct http_response *response)
+{
+    const struct process *process = owner;
+    uint64_t now_ms = clock_now_ms();
+
+    (void)request;
+    for (unsigned i = 0; i < process->workers_ready; i++) {
+        uint64_t alive_ms = atomic_load_explicit(&process->shared.workers[i].alive_ms, memory_order_relaxed);
+
+        if (alive_ms > 0 && now_ms > alive_ms + STUCK_MS) {
+            response->status = 503;
+            strbuf_printf(&response->body, "worker %u is stuck\n", i);
+            return;
+        }
+    }
+    strbuf_append(&response->body, "live\n");
+}
+
+/* The workers' shards; `shards` has MOST_WORKERS places. */
+static struct counter_view view_counters(const struct process *process, const struct counter_shard **shards)
+{
+    for (unsigned i = 0; i < process->workers_ready; i++)
+        shards[i] = &process->shared.workers[i].counters;
+    return (struct counter_view){ process->shared.clusters, shards, process->workers_ready };
+}
+
+static void run_status(void *owner, const struct http_request *request, struct http_response *response)
+{
+    const struct process *process = owner;
+    const struct lifecycle *lifecycle = &process->lifecycle;
+    const struct counter_shard *shards[MOST_WORKERS];
+    struct counter_view view = view_counters(process, shards);
+    struct strbuf blockers;
+    struct status_process about = {
+        .state = lifecycle_state_name(lifecycle->state),
+        .uptime_ms = clock_now_ms() - process->started_ms,
+        .starting_s = lifecycle->entered_s[LIFECYCLE_STARTING],
+        .ready_s = lifecycle->entered_s[LIFECYCLE_READY],
+        .draining_s = lifecycle->entered_s[LIFECYCLE_DRAINING],
+        .active = process_active_connections(process),
+        .max_connections = process->shared.limits.max_connections,
+        .workers = process->workers_ready,
+    };
+
+    strbuf_init(&blockers, 1024);
+    readiness_append_blockers(&lifecycle->readiness, &blockers);
+    about.blockers = blockers.text;
+    if (request->wants_text)
+        status_append_text(&about, &view, &response->body);
+    else {
+        response->content_type = JSON;
+        status_append_json(&about, &view, &response->body);
+    }
+    strbuf_done(&blockers);
+}
+
+static void run_metrics(void *owner, const struct http_request *request, struct http_response *response)
+{
+    const struct process *process = owner;
+    const struct counter_shard *shards[MOST_WORKERS];
+    struct counter_view view = view_counters(process, shards);
+
+    (void)request;
+    response->content_type = PROMETHEUS;
+    prometheus_append(&view, readiness_is_ready(&process->lifecycle.readiness), &response->body);
+}
+
+static void run_drain(void *owner, const struct http_request *request, struct http_response *response)
+{
+    (void)request;
+    process_drain(owner);
+    strbuf_append(&response->body, "draining\n");
+}
+
+static void on_quit_later(evutil_socket_t fd, short what, void *argument)
+{
+    (void)fd;
+    (void)what;
+    process_quit(argument);
+}
+
+/* After the answer has had a turn of the loop to leave. */
+static void run_quit(void *owner, const struct http_request *request, struct http_response *response)
+{
+    const struct timeval soon = { .tv_usec = 10000 };
+    struct process *process = owner;
+
+    (void)request;
+    event_base_once(process->base, -1, EV_TIMEOUT, on_quit_later, process, &soon);
+    response->status = 202;
+    strbuf_append(&response->body, "draining, then ending\n");
+}
+
+static const struct control_command commands[] = {
+    { "GET", "/healthz/ready", CONTROL_READ, true, run_ready },
+    { "GET", "/healthz/live", CONTROL_READ, true, run_live },
+    { "GET", "/metrics", CONTROL_READ, true, run_metrics },
+    { "GET", "/status", CONTROL_READ, false, run_status },
+    { "POST", "/drain", CONTROL_CHANGE, false, run_drain },
+    { "POST", "/quit", CONTROL_QUIT, false, run_quit },
+};
+
+/* user_namespaces(7): a uid without a mapping shows as this one, so it is nobody in particular. */
+#define OVERFLOW_UID 65534
+
+static bool rules_match(const struct uid_rules *rules, uid_t uid)
+{
+    for (size_t i = 0; i < rules->count; i++) {
+        const struct uid_rule *rule = &rules->items[i];
+
+        if (rule->kind == UID_RULE_ANY)
+            return true;
+        if (uid != OVERFLOW_UID && uid == (rule->kind == UID_RULE_OWN ? geteuid() : rule->uid))
+            return true;
+    }
+    return false;
+}
+
+static bool is_allowed(void *owner, uid_t uid, enum control_permission permission)
+{
+    const struct control_config *control = &((struct process *)owner)->config->control;
+
+    return rules_match(&control->allow.all, uid) || (permission == CONTROL_READ && rules_match(&control->allow.read, uid)) ||
+           (permission == CONTROL_QUIT && rules_match(&control->allow.quit, uid));
+}
+
+void commands_init(struct process *process)
+{
+    process->commands = (struct control_server_config){
+        .commands = commands, .command_count = ARRAY_SIZE(commands), .owner = process, .is_allowed = is_allowed
+    };
+}

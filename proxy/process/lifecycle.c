@@ -1,0 +1,94 @@
+#include "proxy/process/lifecycle.h"
+
+#include "base/clock.h"
+#include "base/log.h"
+
+static const char *const state_names[] = {
+#define X(constant, name) [LIFECYCLE_##constant] = name,
+    LIFECYCLE_STATES(X)
+#undef X
+};
+
+const char *lifecycle_state_name(enum lifecycle_state state)
+{
+    return state_names[state];
+}
+
+static void enter(struct lifecycle *lifecycle, enum lifecycle_state state)
+{
+    lifecycle->state = state;
+    lifecycle->entered_s[state] = clock_wall_seconds();
+    log_info("state: %s", state_names[state]);
+}
+
+void lifecycle_init(struct lifecycle *lifecycle, const struct drain_config *drain, const struct lifecycle_actions *actions,
+                    void *owner)
+{
+    *lifecycle = (struct lifecycle){ .drain = drain, .actions = *actions, .owner = owner };
+    readiness_block(&lifecycle->readiness, READINESS_CONFIGURATION);
+    readiness_block(&lifecycle->readiness, READINESS_LISTENERS);
+    enter(lifecycle, LIFECYCLE_STARTING);
+}
+
+void lifecycle_unblock(struct lifecycle *lifecycle, enum readiness_blocker blocker)
+{
+    readiness_unblock(&lifecycle->readiness, blocker);
+    if (lifecycle->state == LIFECYCLE_STARTING && readiness_is_ready(&lifecycle->readiness))
+        enter(lifecycle, LIFECYCLE_READY);
+}
+
+static void stop(struct lifecycle *lifecycle)
+{
+    enter(lifecycle, LIFECYCLE_STOPPED);
+    lifecycle->actions.exit(lifecycle->owner);
+}
+
+void lifecycle_drain(struct lifecycle *lifecycle, uint64_t now_ms)
+{
+    if (lifecycle->state == LIFECYCLE_DRAINING || lifecycle->state == LIFECYCLE_STOPPED)
+        return;
+    readiness_block(&lifecycle->readiness, READINESS_DRAINING);
+    lifecycle->drain_started_ms = now_ms;
+    enter(lifecycle, LIFECYCLE_DRAINING);
+    lifecycle_run(lifecycle, now_ms);
+}
+
+void lifecycle_quit(struct lifecycle *lifecycle, uint64_t now_ms)
+{
+    if (lifecycle->state == LIFECYCLE_STOPPED)
+        return;
+    if (lifecycle->exits) {
+        stop(lifecycle);
+        return;
+    }
+    lifecycle->exits = true;
+    if (lifecycle->state == LIFECYCLE_DRAINING)
+        lifecycle->drain_started_ms = now_ms; /* the time to end counts from here */
+    lifecycle_drain(lifecycle, now_ms);
+}
+
+void lifecycle_run(struct lifecycle *lifecycle, uint64_t now_ms)
+{
+    const struct drain_config *drain = lifecycle->drain;
+    uint64_t passed_ms = now_ms - lifecycle->drain_started_ms;
+    unsigned left;
+
+    if (lifecycle->state != LIFECYCLE_DRAINING)
+        return;
+    if (!lifecycle->inbound_stopped) {
+        if (passed_ms < drain->delay_ms)
+            return;
+        lifecycle->inbound_stopped = true;
+        lifecycle->actions.stop_inbound(lifecycle->owner);
+        return; /* what its backlog held is counted by the next time */
+    }
+    if (!lifecycle->exits)
+        return;
+    left = lifecycle->actions.count_connections(lifecycle->owner);
+    if (left == 0 && passed_ms >= drain->minimum_ms)
+        stop(lifecycle);
+    else if (passed_ms >= drain->timeout_ms) {
+        log_warning("drain.timeout is over: %u connections are reset", left);
+        stop(lifecycle);
+    }
+}

@@ -1,0 +1,65 @@
+/*
+ * starting → ready → draining → stopped, and when each begins. Draining: not ready at once; inbound accepts end after
+ * drain.delay; with an exit to follow, the process ends when the last connection has ended and drain.minimum has passed,
+ * or at drain.timeout.
+ *
+ * Thread: the main thread's.
+ */
+#pragma once
+
+#include <event2/event_struct.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "control/readiness.h"
+#include "proxy/config/model.h"
+
+/* X(constant, name) */
+#define LIFECYCLE_STATES(X)                                                                                            \
+    X(STARTING, "starting")                                                                                            \
+    X(READY, "ready")                                                                                                  \
+    X(DRAINING, "draining")                                                                                            \
+    X(STOPPED, "stopped")
+
+enum lifecycle_state {
+#define X(constant, name) LIFECYCLE_##constant,
+    LIFECYCLE_STATES(X)
+#undef X
+        LIFECYCLE_STATE_COUNT
+};
+
+/* What the lifecycle asks of the process. */
+struct lifecycle_actions {
+    void (*stop_inbound)(void *owner);
+    unsigned (*count_connections)(void *owner);
+    void (*exit)(void *owner);
+};
+
+struct lifecycle {
+    enum lifecycle_state state;
+    struct readiness readiness;
+    const struct drain_config *drain;
+    struct lifecycle_actions actions;
+    void *owner;
+    uint64_t drain_started_ms;
+    bool inbound_stopped;
+    bool exits;                               /* draining ends with the process */
+    double entered_s[LIFECYCLE_STATE_COUNT]; /* since the epoch; 0: not yet */
+};
+
+void lifecycle_init(struct lifecycle *lifecycle, const struct drain_config *drain, const struct lifecycle_actions *actions,
+                    void *owner);
+
+/* A blocker is gone. With the last one the state is ready. */
+void lifecycle_unblock(struct lifecycle *lifecycle, enum readiness_blocker blocker);
+
+/* Begins to drain; does nothing when it drains already. */
+void lifecycle_drain(struct lifecycle *lifecycle, uint64_t now_ms);
+
+/* Drains, then exits. Asked again, it exits at once. */
+void lifecycle_quit(struct lifecycle *lifecycle, uint64_t now_ms);
+
+/* Does what is due. To be called often while draining. */
+void lifecycle_run(struct lifecycle *lifecycle, uint64_t now_ms);
+
+const char *lifecycle_state_name(enum lifecycle_state state);

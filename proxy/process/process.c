@@ -1,0 +1,167 @@
+#include "proxy/process/process.h"
+
+#include <errno.h>
+#include <event2/event.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/macros.h"
+#include "proxy/process/commands.h"
+#include "proxy/process/startup.h"
+
+/* How often the lifecycle looks at the clock. */
+#define LIFECYCLE_EVERY_MS 20
+
+unsigned process_active_connections(const struct process *process)
+{
+    unsigned active = 0;
+
+    for (unsigned i = 0; i < process->workers_ready; i++)
+        active += atomic_load_explicit(&process->shared.workers[i].active, memory_order_relaxed);
+    return active;
+}
+
+static void stop_inbound(void *owner)
+{
+    struct process *process = owner;
+
+    for (unsigned i = 0; i < process->workers_ready; i++)
+        worker_stop_inbound(&process->shared.workers[i]);
+}
+
+static unsigned count_connections(void *owner)
+{
+    return process_active_connections(owner);
+}
+
+static void exit_loop(void *owner)
+{
+    struct process *process = owner;
+
+    event_base_loopbreak(process->base);
+}
+
+static void on_lifecycle_tick(evutil_socket_t fd, short what, void *argument)
+{
+    struct process *process = argument;
+
+    (void)fd;
+    (void)what;
+    lifecycle_run(&process->lifecycle, clock_now_ms());
+}
+
+static void begin_lifecycle_ticks(struct process *process)
+{
+    const struct timeval every = { .tv_usec = LIFECYCLE_EVERY_MS * 1000 };
+
+    if (!event_pending(&process->lifecycle_tick, EV_TIMEOUT, NULL))
+        event_add(&process->lifecycle_tick, &every);
+}
+
+void process_drain(struct process *process)
+{
+    begin_lifecycle_ticks(process);
+    lifecycle_drain(&process->lifecycle, clock_now_ms());
+}
+
+void process_quit(struct process *process)
+{
+    begin_lifecycle_ticks(process);
+    lifecycle_quit(&process->lifecycle, clock_now_ms());
+}
+
+static void on_end_signal(evutil_socket_t number, short what, void *argument)
+{
+    (void)what;
+    log_info("signal %s", sigabbrev_np((int)number));
+    process_quit(argument);
+}
+
+static int watch_signals(struct process *process)
+{
+    static const int ending[] = { SIGTERM, SIGINT };
+
+    signal(SIGPIPE, SIG_IGN);
+    for (size_t i = 0; i < ARRAY_SIZE(ending); i++) {
+        struct event *event = &process->signals[process->signal_count];
+
+        evsignal_assign(event, process->base, ending[i], on_end_signal, process);
+        if (event_add(event, NULL) < 0)
+            return -ENOMEM;
+        process->signal_count++;
+    }
+    return 0;
+}
+
+static int start(struct process *process)
+{
+    int r;
+
+    process->base = event_base_new();
+    if (!process->base)
+        return -ENOMEM;
+    event_assign(&process->lifecycle_tick, process->base, -1, EV_PERSIST, on_lifecycle_tick, process);
+    r = watch_signals(process);
+    if (r < 0)
+        return r;
+    startup_set_limits(process);
+    commands_init(process);
+    r = startup_open_control(process);
+    if (r < 0)
+        return r;
+    lifecycle_unblock(&process->lifecycle, READINESS_CONFIGURATION);
+    r = startup_start_workers(process);
+    if (r < 0)
+        return r;
+    lifecycle_unblock(&process->lifecycle, READINESS_LISTENERS);
+    return 0;
+}
+
+static void end(struct process *process)
+{
+    for (unsigned i = 0; i < process->workers_ready; i++)
+        worker_stop(&process->shared.workers[i]);
+    http_server_free(process->control);
+    http_server_free(process->health);
+    if (process->owns_control_path)
+        unlink(process->config->control.path);
+    for (unsigned i = 0; i < process->workers_ready; i++)
+        worker_done(&process->shared.workers[i]);
+    free(process->shared.workers);
+    cluster_set_free(process->shared.clusters);
+    for (unsigned i = 0; i < process->signal_count; i++)
+        event_del(&process->signals[i]);
+    if (process->base) {
+        event_del(&process->lifecycle_tick);
+        event_base_free(process->base);
+    }
+    config_free(process->config);
+}
+
+int process_run(struct config *config)
+{
+    static const struct lifecycle_actions actions = { stop_inbound, count_connections, exit_loop };
+    struct process *process = calloc(1, sizeof *process);
+    int r;
+
+    if (!process) {
+        config_free(config);
+        return 1;
+    }
+    process->config = config;
+    process->started_ms = clock_now_ms();
+    log_configure((enum log_level)config->log.level, (enum log_format)config->log.format);
+    lifecycle_init(&process->lifecycle, &config->drain, &actions, process);
+    r = start(process);
+    if (r == 0)
+        event_base_loop(process->base, 0);
+    else
+        log_error("not started: %s", strerror(-r));
+    end(process);
+    free(process);
+    return r == 0 ? 0 : 1;
+}

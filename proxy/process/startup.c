@@ -1,0 +1,191 @@
+#include "proxy/process/startup.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "base/macros.h"
+#include "proxy/net/listener.h"
+#include "proxy/process/process.h"
+#include "proxy/process/processors.h"
+
+/* Descriptors that are never used for connections: control, health, metrics, logs, libraries. */
+#define RESERVED_DESCRIPTORS 128
+
+#define MOST_AUTO_WORKERS 2
+
+static unsigned worker_count(const struct config *config)
+{
+    if (config->workers != CONFIG_AUTO)
+        return (unsigned)config->workers;
+    return MIN(processors_available(), (unsigned)MOST_AUTO_WORKERS);
+}
+
+void startup_set_limits(struct process *process)
+{
+    const struct config *config = process->config;
+    struct rlimit limit = { .rlim_cur = 1024, .rlim_max = 1024 };
+    uint64_t per_worker = 8 + 4 + config->listeners.count, usable, affordable;
+
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
+        limit.rlim_cur = limit.rlim_max;
+        if (setrlimit(RLIMIT_NOFILE, &limit) < 0)
+            getrlimit(RLIMIT_NOFILE, &limit);
+    }
+    process->shared.count = worker_count(config);
+    usable = limit.rlim_cur - MIN(limit.rlim_cur, RESERVED_DESCRIPTORS + per_worker * process->shared.count);
+    affordable = MAX(usable / 2, (uint64_t)1); /* a connection has two */
+    if (config->limits.max_connections == CONFIG_AUTO) {
+        process->shared.limits.max_connections = (unsigned)MIN(affordable, (uint64_t)10000000);
+        return;
+    }
+    process->shared.limits.max_connections = (unsigned)config->limits.max_connections;
+    if (config->limits.max_connections > affordable)
+        log_warning("limits.max_connections is %" PRIu64 ", but the limit of %" PRIu64
+                    " descriptors allows only %" PRIu64 " connections; accepting will pause beyond that",
+                    config->limits.max_connections, (uint64_t)limit.rlim_cur, affordable);
+}
+
+static int open_health(struct process *process)
+{
+    union sockaddr_any addresses[2];
+    uint16_t port = (uint16_t)process->config->health.port;
+
+    sockaddr_parse_host("0.0.0.0", port, &addresses[0].inet);
+    sockaddr_parse_host("::", port, &addresses[1].inet);
+    for (size_t i = 0; i < ARRAY_SIZE(addresses); i++) {
+        char text[SOCKADDR_TEXT_SIZE];
+        int fd, r = listener_open(&addresses[i].any, false, &fd);
+
+        if (addresses[i].family == AF_INET6 && (r == -EAFNOSUPPORT || r == -EADDRNOTAVAIL))
+            continue;
+        if (r == 0)
+            r = http_server_listen(process->health, fd);
+        if (r < 0) {
+            log_error("health listener %s: %s", sockaddr_format(&addresses[i].any, text), strerror(-r));
+            return r;
+        }
+    }
+    return 0;
+}
+
+int startup_open_control(struct process *process)
+{
+    const char *path = process->config->control.path;
+    int fd, r;
+
+    r = http_server_new(process->base, control_on_control_request, &process->commands, &process->control);
+    if (r == 0)
+        r = http_server_new(process->base, control_on_health_request, &process->commands, &process->health);
+    if (r < 0)
+        return r;
+    r = listener_open_unix(path, &fd);
+    if (r == 0) {
+        process->owns_control_path = true;
+        r = http_server_listen(process->control, fd);
+    }
+    if (r < 0) {
+        log_error("control socket %s: %s%s", path, strerror(-r),
+                  r == -EADDRINUSE ? "; is another proxy running?"
+                  : r == -ENOENT   ? "; its directory must exist"
+                                   : "");
+        return r;
+    }
+    return open_health(process);
+}
+
+/* Opens one address for each worker. `optional`: a kernel without the address family is not an error. */
+static int open_address(struct process *process, const struct worker_listener *listener, const struct sockaddr *address,
+                        bool optional)
+{
+    bool shared = process->shared.count > 1;
+    char text[SOCKADDR_TEXT_SIZE];
+    int r = listener_check_free(address);
+
+    for (unsigned i = 0; r == 0 && i < process->shared.count; i++) {
+        struct worker_listener opened = *listener;
+
+        r = listener_open(address, shared, &opened.fd);
+        if (r < 0)
+            break;
+        opened.family = address->sa_family;
+        opened.port = sockaddr_port(address);
+        r = worker_add_listener(&process->shared.workers[i], &opened);
+        if (r < 0)
+            close(opened.fd);
+    }
+    if (optional && (r == -EAFNOSUPPORT || r == -EADDRNOTAVAIL)) {
+        log_info("listener %s: no IPv6 here; IPv4 only", listener->name);
+        return 0;
+    }
+    if (r < 0)
+        log_error("listener %s (%s): %s", listener->name, sockaddr_format(address, text), strerror(-r));
+    return r;
+}
+
+static int open_capture(struct process *process, const char *name, enum direction direction, struct cluster *cluster,
+                        uint16_t port)
+{
+    struct worker_listener listener = { .name = name, .direction = direction, .cluster = cluster };
+    union inet_address address;
+    int r;
+
+    sockaddr_parse_host("0.0.0.0", port, &address);
+    r = open_address(process, &listener, &address.any, false);
+    if (r < 0)
+        return r;
+    sockaddr_parse_host("::", port, &address);
+    return open_address(process, &listener, &address.any, true);
+}
+
+static int open_listeners(struct process *process)
+{
+    const struct config *config = process->config;
+    struct cluster_set *clusters = process->shared.clusters;
+    int r = 0;
+
+    if (config->intercept.present) {
+        r = open_capture(process, "outbound", DIRECTION_OUTBOUND, clusters->passthrough,
+                         (uint16_t)config->intercept.outbound.port);
+        if (r == 0)
+            r = open_capture(process, "inbound", DIRECTION_INBOUND, clusters->inbound, (uint16_t)config->intercept.inbound.port);
+    }
+    for (size_t i = 0; r == 0 && i < config->listeners.count; i++) {
+        const struct listener_config *configured = &config->listeners.items[i];
+        struct worker_listener listener = { .name = configured->name,
+                                            .direction = DIRECTION_LISTENER,
+                                            .cluster = cluster_set_find(clusters, configured->cluster) };
+
+        r = open_address(process, &listener, &configured->address.any, false);
+    }
+    return r;
+}
+
+int startup_start_workers(struct process *process)
+{
+    struct worker_shared *shared = &process->shared;
+    int r;
+
+    shared->config = process->config;
+    r = cluster_set_new(process->config, &shared->clusters);
+    if (r < 0)
+        return r;
+    buffer_memory_init(&shared->buffer_memory, process->config->limits.buffer_memory_bytes);
+    shared->workers = calloc(shared->count, sizeof *shared->workers);
+    if (!shared->workers)
+        return -ENOMEM;
+    for (unsigned i = 0; i < shared->count; i++) {
+        process->workers_ready++;
+        r = worker_init(&shared->workers[i], i, shared);
+        if (r < 0)
+            return r;
+    }
+    r = open_listeners(process);
+    for (unsigned i = 0; r == 0 && i < shared->count; i++)
+        r = worker_start(&shared->workers[i]);
+    return r;
+}

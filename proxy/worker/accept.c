@@ -1,0 +1,177 @@
+#include "proxy/worker/accept.h"
+
+#include <errno.h>
+#include <event2/event.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/macros.h"
+#include "proxy/conn/conn.h"
+#include "proxy/net/sockopt.h"
+#include "proxy/worker/worker.h"
+
+#define MOST_A_TURN    64
+#define MOST_BACKLOG   8192 /* more than a listener's backlog: an end even under a flood */
+#define PAUSE_FIRST_MS 10
+#define PAUSE_MOST_MS  1000
+#define LOG_EVERY_MS   5000
+
+static void watch_listeners(struct worker *worker)
+{
+    for (size_t i = 0; i < worker->listener_count; i++) {
+        if (worker->listeners[i].fd >= 0)
+            event_add(&worker->listeners[i].event, NULL);
+    }
+}
+
+static void on_pause_over(struct timer *timer, uint64_t now_ms)
+{
+    (void)now_ms;
+    watch_listeners(CONTAINER_OF(timer, struct worker, accept_timer));
+}
+
+void accept_init(struct worker *worker)
+{
+    worker->accept_timer.fire = on_pause_over;
+}
+
+/* Doubling, and random between half and whole, so that workers and processes do not wake together. */
+void worker_pause_accepting(struct worker *worker, int error)
+{
+    uint64_t now_ms = clock_now_ms(), pause_ms;
+
+    if (worker->accept_timer.place != TIMER_IDLE)
+        return;
+    pause_ms = worker->accept_pause_ms == 0 ? PAUSE_FIRST_MS : MIN(worker->accept_pause_ms * 2, (uint64_t)PAUSE_MOST_MS);
+    worker->accept_pause_ms = pause_ms;
+    log_write_limited(LOG_WARNING, LOG_EVERY_MS, &worker->famine_logged_ms,
+                      "accepting pauses: %s; lower limits.max_connections or raise the descriptor limit", strerror(-error));
+    for (size_t i = 0; i < worker->listener_count; i++) {
+        if (worker->listeners[i].fd >= 0)
+            event_del(&worker->listeners[i].event);
+    }
+    timers_arm_exact(&worker->timers, &worker->accept_timer, now_ms + pause_ms / 2 + random_below(&worker->random, pause_ms / 2 + 1));
+}
+
+/* The worker to carry a new connection: this one, unless it has many more than the least busy. */
+static struct worker *choose_worker(struct worker *worker)
+{
+    struct worker_shared *shared = worker->shared;
+    struct worker *least = worker;
+    unsigned mine = atomic_load_explicit(&worker->active, memory_order_relaxed), fewest = mine;
+
+    for (unsigned i = 0; i < shared->count; i++) {
+        unsigned active = atomic_load_explicit(&shared->workers[i].active, memory_order_relaxed);
+
+        if (active < fewest) {
+            fewest = active;
+            least = &shared->workers[i];
+        }
+    }
+    return mine > fewest + fewest / 10 + 8 ? least : worker;
+}
+
+static void begin_connection(struct worker_listener *listener, int fd, uint64_t now_ms)
+{
+    struct worker *worker = listener->worker;
+
+    if (conn_accept(worker, listener, fd, now_ms) < 0)
+        log_write_limited(LOG_ERROR, LOG_EVERY_MS, &worker->failure_logged_ms,
+                          "listener %s: a connection was dropped: no memory", listener->name);
+}
+
+void accept_adopt(struct worker_listener *listener, int fd, uint64_t now_ms)
+{
+    begin_connection(listener, fd, now_ms);
+}
+
+static void hand_out(struct worker_listener *listener, int fd, uint64_t now_ms)
+{
+    struct worker *worker = listener->worker;
+    struct worker *chosen = worker->shared->count > 1 ? choose_worker(worker) : worker;
+    struct mail mail = { .kind = MAIL_ADOPT, .fd = fd, .listener = (size_t)(listener - worker->listeners) };
+
+    if (chosen == worker || mailbox_send(&chosen->mailbox, mail) < 0)
+        begin_connection(listener, fd, now_ms);
+}
+
+/* Errors of one connection that is gone before it was accepted (accept(2)). */
+static bool is_passing(int error)
+{
+    return error == ECONNABORTED || error == EINTR || error == EPROTO || error == ENETDOWN || error == ENOPROTOOPT ||
+           error == EHOSTDOWN || error == ENONET || error == EHOSTUNREACH || error == EOPNOTSUPP || error == ENETUNREACH ||
+           error == EPERM;
+}
+
+static void close_listener(struct worker_listener *listener)
+{
+    event_del(&listener->event);
+    close(listener->fd);
+    listener->fd = -1;
+}
+
+/* Accepts up to `most`; returns false when the backlog is empty or accepting failed. */
+static bool accept_some(struct worker_listener *listener, unsigned most)
+{
+    struct worker *worker = listener->worker;
+    uint64_t now_ms = clock_now_ms();
+
+    for (unsigned i = 0; i < most; i++) {
+        int fd = accept4(listener->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+
+        if (fd >= 0) {
+            worker->accept_pause_ms = 0;
+            hand_out(listener, fd, now_ms);
+            continue;
+        }
+        if (errno == EAGAIN)
+            return false;
+        if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
+            worker_pause_accepting(worker, -errno);
+            return false;
+        }
+        if (is_passing(errno))
+            continue;
+        /* Nothing will come of this socket any more, and its event would fire for ever. */
+        log_error("listener %s: closed, accepting failed: %s", listener->name, strerror(errno));
+        close_listener(listener);
+        return false;
+    }
+    return true;
+}
+
+static void on_acceptable(evutil_socket_t fd, short what, void *argument)
+{
+    (void)fd;
+    (void)what;
+    accept_some(argument, MOST_A_TURN);
+}
+
+int accept_begin(struct worker *worker)
+{
+    for (size_t i = 0; i < worker->listener_count; i++) {
+        struct worker_listener *listener = &worker->listeners[i];
+
+        event_assign(&listener->event, worker->base, listener->fd, EV_READ | EV_PERSIST, on_acceptable, listener);
+        if (event_add(&listener->event, NULL) < 0)
+            return -ENOMEM;
+    }
+    return 0;
+}
+
+void accept_stop_inbound(struct worker *worker)
+{
+    for (size_t i = 0; i < worker->listener_count; i++) {
+        struct worker_listener *listener = &worker->listeners[i];
+
+        if (listener->fd < 0 || listener->direction == DIRECTION_OUTBOUND)
+            continue;
+        for (unsigned turn = 0; turn < MOST_BACKLOG / MOST_A_TURN && accept_some(listener, MOST_A_TURN); turn++)
+            continue;
+        if (listener->fd >= 0)
+            close_listener(listener);
+    }
+}

@@ -1,0 +1,54 @@
+#include "proxy/worker/mailbox.h"
+
+#include <errno.h>
+#include <stdint.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+int mailbox_init(struct mailbox *mailbox)
+{
+    mailbox->first = 0;
+    mailbox->count = 0;
+    mailbox->event_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    if (mailbox->event_fd < 0)
+        return -errno;
+    pthread_mutex_init(&mailbox->mutex, NULL);
+    return 0;
+}
+
+void mailbox_done(struct mailbox *mailbox)
+{
+    close(mailbox->event_fd);
+    pthread_mutex_destroy(&mailbox->mutex);
+}
+
+int mailbox_send(struct mailbox *mailbox, struct mail mail)
+{
+    uint64_t one = 1;
+    int r = -EAGAIN;
+
+    pthread_mutex_lock(&mailbox->mutex);
+    if (mailbox->count < MAILBOX_SIZE) {
+        mailbox->ring[(mailbox->first + mailbox->count) % MAILBOX_SIZE] = mail;
+        mailbox->count++;
+        r = 0;
+    }
+    pthread_mutex_unlock(&mailbox->mutex);
+    if (r == 0)
+        (void)!write(mailbox->event_fd, &one, sizeof one); /* full means that the loop is awake already */
+    return r;
+}
+
+size_t mailbox_take(struct mailbox *mailbox, struct mail *mails, size_t most)
+{
+    size_t taken = 0;
+
+    pthread_mutex_lock(&mailbox->mutex);
+    while (taken < most && mailbox->count > 0) {
+        mails[taken++] = mailbox->ring[mailbox->first];
+        mailbox->first = (mailbox->first + 1) % MAILBOX_SIZE;
+        mailbox->count--;
+    }
+    pthread_mutex_unlock(&mailbox->mutex);
+    return taken;
+}

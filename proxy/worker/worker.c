@@ -1,0 +1,192 @@
+#include "proxy/worker/worker.h"
+
+#include <errno.h>
+#include <event2/event.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/macros.h"
+#include "proxy/conn/conn.h"
+#include "proxy/net/sockopt.h"
+#include "proxy/worker/accept.h"
+
+#define HEARTBEAT_MS 1000
+
+static void on_heartbeat(evutil_socket_t fd, short what, void *argument)
+{
+    struct worker *worker = argument;
+
+    (void)fd;
+    (void)what;
+    atomic_store_explicit(&worker->alive_ms, clock_now_ms(), memory_order_relaxed);
+}
+
+static void on_graves(evutil_socket_t fd, short what, void *argument)
+{
+    struct worker *worker = argument;
+
+    (void)fd;
+    (void)what;
+    while (!list_is_empty(&worker->graves)) {
+        struct conn *conn = CONTAINER_OF(worker->graves.next, struct conn, in_worker);
+
+        list_remove(&conn->in_worker);
+        free(conn);
+    }
+}
+
+void worker_bury(struct worker *worker, struct list_node *node)
+{
+    if (list_is_empty(&worker->graves))
+        event_active(&worker->graves_event, EV_TIMEOUT, 0);
+    list_append(&worker->graves, node);
+}
+
+static void end_all(struct worker *worker)
+{
+    while (!list_is_empty(&worker->connections))
+        conn_end(CONTAINER_OF(worker->connections.next, struct conn, in_worker), END_DRAIN_TIMEOUT);
+}
+
+static void on_mail(evutil_socket_t fd, short what, void *argument)
+{
+    struct worker *worker = argument;
+    struct mail mails[32];
+    uint64_t wakes;
+    size_t count;
+
+    (void)what;
+    (void)!read(fd, &wakes, sizeof wakes);
+    while ((count = mailbox_take(&worker->mailbox, mails, ARRAY_SIZE(mails))) > 0) {
+        for (size_t i = 0; i < count; i++) {
+            switch (mails[i].kind) {
+            case MAIL_ADOPT:
+                accept_adopt(&worker->listeners[mails[i].listener], mails[i].fd, clock_now_ms());
+                break;
+            case MAIL_STOP_INBOUND:
+                accept_stop_inbound(worker);
+                break;
+            case MAIL_EXIT:
+                end_all(worker);
+                event_base_loopbreak(worker->base);
+                break;
+            }
+        }
+    }
+}
+
+int worker_init(struct worker *worker, unsigned index, struct worker_shared *shared)
+{
+    struct event_config *choice;
+    int r;
+
+    *worker = (struct worker){ .index = index, .shared = shared };
+    worker->mailbox.event_fd = -1;
+    list_init(&worker->connections);
+    list_init(&worker->graves);
+    random_init_from_system(&worker->random);
+    r = mailbox_init(&worker->mailbox);
+    if (r < 0)
+        return r;
+    choice = event_config_new();
+    if (choice) {
+        event_config_set_flag(choice, EVENT_BASE_FLAG_NOLOCK);
+        worker->base = event_base_new_with_config(choice);
+        event_config_free(choice);
+    }
+    worker->means.scratch = malloc(PUMP_SCRATCH_SIZE);
+    r = counter_shard_init(&worker->counters, shared->clusters->count);
+    if (!worker->base || !worker->means.scratch || r < 0)
+        return -ENOMEM;
+    worker->means.budget.memory = &shared->buffer_memory;
+    worker->means.most_queued = shared->config->limits.buffer_per_connection_bytes;
+    timers_init(&worker->timers, worker->base, clock_now_ms());
+    event_assign(&worker->mail_event, worker->base, worker->mailbox.event_fd, EV_READ | EV_PERSIST, on_mail, worker);
+    event_assign(&worker->heartbeat_event, worker->base, -1, EV_PERSIST, on_heartbeat, worker);
+    event_assign(&worker->graves_event, worker->base, -1, 0, on_graves, worker);
+    accept_init(worker);
+    return 0;
+}
+
+void worker_done(struct worker *worker)
+{
+    on_graves(-1, 0, worker);
+    for (size_t i = 0; i < worker->listener_count; i++) {
+        if (worker->listeners[i].fd >= 0)
+            close(worker->listeners[i].fd);
+    }
+    free(worker->listeners);
+    buffer_budget_done(&worker->means.budget);
+    free(worker->means.scratch);
+    counter_shard_done(&worker->counters);
+    if (worker->base)
+        event_base_free(worker->base);
+    if (worker->mailbox.event_fd >= 0)
+        mailbox_done(&worker->mailbox);
+}
+
+int worker_add_listener(struct worker *worker, const struct worker_listener *listener)
+{
+    struct worker_listener *grown = reallocarray(worker->listeners, worker->listener_count + 1, sizeof *grown);
+
+    if (!grown)
+        return -ENOMEM;
+    worker->listeners = grown;
+    grown[worker->listener_count] = *listener;
+    grown[worker->listener_count].worker = worker;
+    worker->listener_count++;
+    return 0;
+}
+
+static void *run(void *argument)
+{
+    struct worker *worker = argument;
+
+    event_base_loop(worker->base, EVLOOP_NO_EXIT_ON_EMPTY);
+    return NULL;
+}
+
+int worker_start(struct worker *worker)
+{
+    struct timeval heartbeat = { .tv_sec = HEARTBEAT_MS / 1000 };
+    sigset_t all, before;
+    int r;
+
+    atomic_store(&worker->alive_ms, clock_now_ms());
+    if (event_add(&worker->mail_event, NULL) < 0 || event_add(&worker->heartbeat_event, &heartbeat) < 0)
+        return -ENOMEM;
+    r = accept_begin(worker);
+    if (r < 0)
+        return r;
+    sigfillset(&all); /* signals are the main thread's */
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    r = -pthread_create(&worker->thread, NULL, run, worker);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    worker->started = r == 0;
+    return r;
+}
+
+/* Commands are few, so a full box means that the worker will soon make room. */
+static void send_surely(struct worker *worker, enum mail_kind kind)
+{
+    while (mailbox_send(&worker->mailbox, (struct mail){ .kind = kind }) == -EAGAIN)
+        usleep(1000);
+}
+
+void worker_stop_inbound(struct worker *worker)
+{
+    send_surely(worker, MAIL_STOP_INBOUND);
+}
+
+void worker_stop(struct worker *worker)
+{
+    if (!worker->started)
+        return;
+    send_surely(worker, MAIL_EXIT);
+    pthread_join(worker->thread, NULL);
+    worker->started = false;
+}

@@ -1,0 +1,89 @@
+/*
+ * A worker: a thread with its own event loop, listening sockets, connections, timers, scratch buffer and counters.
+ * Everything in here belongs to its thread, but for what is marked shared.
+ */
+#pragma once
+
+#include <event2/event_struct.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/list.h"
+#include "base/random.h"
+#include "proxy/conn/pump.h"
+#include "proxy/observe/counters.h"
+#include "proxy/policy/limits.h"
+#include "proxy/upstream/cluster.h"
+#include "proxy/worker/mailbox.h"
+#include "proxy/worker/timers.h"
+
+/* What the workers have in common. Set up before they start; unchanged afterwards but for its atomics. */
+struct worker_shared {
+    const struct config *config;
+    struct cluster_set *clusters;
+    struct limits limits;
+    struct buffer_memory buffer_memory;
+    struct worker *workers;
+    unsigned count;
+};
+
+/* A listening socket of one worker. */
+struct worker_listener {
+    struct worker *worker;
+    const char *name; /* for messages */
+    enum direction direction;
+    struct cluster *cluster; /* where its connections begin */
+    sa_family_t family;
+    uint16_t port;
+    int fd; /* -1: closed */
+    struct event event;
+};
+
+struct worker {
+    unsigned index;
+    struct worker_shared *shared;
+    pthread_t thread;
+    bool started;
+    struct event_base *base;
+    struct timers timers;
+    struct pump_means means;
+    struct counter_shard counters; /* shared, see counters.h */
+    struct random random;
+    struct mailbox mailbox; /* shared */
+    struct event mail_event, heartbeat_event, graves_event;
+    struct worker_listener *listeners;
+    size_t listener_count;
+    struct list_node connections;
+    struct list_node graves; /* ended in this turn */
+    atomic_uint active;      /* shared: connections, for handing over */
+    atomic_ulong alive_ms;   /* shared: when the loop last turned */
+    struct timer accept_timer;
+    uint64_t accept_pause_ms; /* the last pause; 0: accepting works */
+    unsigned long famine_logged_ms;
+    unsigned long failure_logged_ms;
+};
+
+/* Returns 0 or a negative errno. Main thread. */
+int worker_init(struct worker *worker, unsigned index, struct worker_shared *shared);
+void worker_done(struct worker *worker);
+
+/* Adds a listening socket, which the worker owns from now on. Before worker_start(). Returns 0 or -ENOMEM. */
+int worker_add_listener(struct worker *worker, const struct worker_listener *listener);
+
+/* Returns 0 or a negative errno. */
+int worker_start(struct worker *worker);
+
+/* Asks the worker to end and waits for it. Connections that are left are ended with drain_timeout. */
+void worker_stop(struct worker *worker);
+
+/* Inbound and plain listeners: takes what waits in their backlogs, then closes them. */
+void worker_stop_inbound(struct worker *worker);
+
+/* Frees `node` (the conn's) at the end of this turn. */
+void worker_bury(struct worker *worker, struct list_node *node);
+
+/* The descriptors are used up: accepting pauses, longer each time. */
+void worker_pause_accepting(struct worker *worker, int error);
