@@ -40,5 +40,5 @@ static inline bool readiness_is_ready(const struct readiness *readiness)
     return readiness->blockers == 0;
 }
 
-/* Appends the names, each in quotes, with commas between. */
-void readiness_append_blockers(const struct readiness *readiness, struct strbuf *text);
+/* Appends the names with commas between, and `quote` before and behind each. */
+void readiness_append_blockers(const struct readiness *readiness, const char *quote, struct strbuf *text);

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/interception.h"
 #include "base/log.h"
 #include "base/macros.h"
 #include "proxy/conn/conn.h"
@@ -76,7 +77,7 @@ static const struct sockaddr *source_of(const struct conn *conn, union inet_addr
         return NULL;
     if (conn->endpoint && !sockaddr_is_loopback(destination))
         return NULL;
-    if (sockaddr_parse_host(destination->sa_family == AF_INET ? "127.0.0.6" : "::6", 0, source) < 0)
+    if (sockaddr_parse_host(destination->sa_family == AF_INET ? INTERCEPTION_APP_SOURCE_IPV4 : INTERCEPTION_APP_SOURCE_IPV6, 0, source) < 0)
         return NULL;
     return &source->any;
 }

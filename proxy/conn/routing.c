@@ -5,6 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/interception.h"
 #include "proxy/conn/conn.h"
 #include "proxy/conn/connect.h"
 #include "proxy/net/dialer.h"
@@ -14,17 +15,17 @@
 static bool is_probe(const union inet_address *destination)
 {
     union inet_address probe;
-    const char *host = destination->family == AF_INET ? ROUTING_PROBE_IPV4 : ROUTING_PROBE_IPV6;
+    const char *host = destination->family == AF_INET ? INTERCEPTION_PROBE_IPV4 : INTERCEPTION_PROBE_IPV6;
 
-    return sockaddr_port(&destination->any) == ROUTING_PROBE_PORT &&
-           sockaddr_parse_host(host, ROUTING_PROBE_PORT, &probe) == 0 && sockaddr_equal(&probe.any, &destination->any);
+    return sockaddr_port(&destination->any) == INTERCEPTION_PROBE_PORT &&
+           sockaddr_parse_host(host, INTERCEPTION_PROBE_PORT, &probe) == 0 && sockaddr_equal(&probe.any, &destination->any);
 }
 
 /* The answer to outrigger-init verify: that the proxy is here, and where the probe was going. */
 static void answer_probe(struct conn *conn)
 {
     char destination[SOCKADDR_TEXT_SIZE], line[SOCKADDR_TEXT_SIZE + 16];
-    int length = snprintf(line, sizeof line, "outrigger %s\n", sockaddr_format(&conn->original.any, destination));
+    int length = snprintf(line, sizeof line, INTERCEPTION_PROBE_ANSWER "%s\n", sockaddr_format(&conn->original.any, destination));
 
     conn->client.transport.ops->write(&conn->client.transport, line, (size_t)length);
     conn_end(conn, END_PROBE);

@@ -20,15 +20,20 @@ static void run_ready(void *owner, const struct http_request *request, struct ht
 {
     const struct lifecycle *lifecycle = &((struct process *)owner)->lifecycle;
 
-    (void)request;
     if (readiness_is_ready(&lifecycle->readiness)) {
         strbuf_append(&response->body, "ready\n");
         return;
     }
     response->status = 503;
+    if (request->wants_text) {
+        strbuf_printf(&response->body, "%s, blockers: ", lifecycle_state_name(lifecycle->state));
+        readiness_append_blockers(&lifecycle->readiness, "", &response->body);
+        strbuf_append(&response->body, "\n");
+        return;
+    }
     response->content_type = JSON;
     strbuf_printf(&response->body, "{\"state\":\"%s\",\"blockers\":[", lifecycle_state_name(lifecycle->state));
-    readiness_append_blockers(&lifecycle->readiness, &response->body);
+    readiness_append_blockers(&lifecycle->readiness, "\"", &response->body);
     strbuf_append(&response->body, "]}\n");
 }
 
@@ -77,7 +82,7 @@ static void run_status(void *owner, const struct http_request *request, struct h
     };
 
     strbuf_init(&blockers, 1024);
-    readiness_append_blockers(&lifecycle->readiness, &blockers);
+    readiness_append_blockers(&lifecycle->readiness, "\"", &blockers);
     about.blockers = blockers.text;
     if (request->wants_text)
         status_append_text(&about, &view, &response->body);

@@ -1,0 +1,67 @@
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "control/ctl/client.h"
+#include "control/ctl/ctl.h"
+#include "control/ctl/gate.h"
+
+#define REQUEST_TIMEOUT_MS 5000
+
+/* Makes one request and prints the answer: to stdout when it is a yes, to stderr otherwise. */
+static int ask_and_print(const struct ctl_options *options, const char *method, const char *path)
+{
+    const char *accept = options->json ? "application/json" : "text/plain";
+    struct client_answer answer;
+    int code, r;
+
+    r = client_request(options->socket_path, method, path, accept, REQUEST_TIMEOUT_MS, &answer);
+    if (r < 0) {
+        fprintf(stderr, "outriggerctl: no proxy answers on %s: %s\n", options->socket_path, strerror(-r));
+        return CTL_UNREACHABLE;
+    }
+    code = answer.status < 300 ? CTL_DONE : CTL_NO;
+    if (code != CTL_DONE && !options->json)
+        fputs("outriggerctl: ", stderr);
+    fputs(answer.body, code == CTL_DONE ? stdout : stderr);
+    free(answer.body);
+    return code;
+}
+
+int ctl_ready(const struct ctl_options *options)
+{
+    return ask_and_print(options, "GET", "/healthz/ready");
+}
+
+int ctl_status(const struct ctl_options *options)
+{
+    return ask_and_print(options, "GET", "/status");
+}
+
+int ctl_drain(const struct ctl_options *options)
+{
+    return ask_and_print(options, "POST", "/drain");
+}
+
+int ctl_quit(const struct ctl_options *options)
+{
+    return ask_and_print(options, "POST", "/quit");
+}
+
+int ctl_wait(const struct ctl_options *options)
+{
+    sigset_t ending, before;
+    int r;
+
+    sigemptyset(&ending);
+    sigaddset(&ending, SIGTERM);
+    sigaddset(&ending, SIGINT);
+    sigprocmask(SIG_BLOCK, &ending, &before);
+    r = gate_wait(options, &ending);
+    sigprocmask(SIG_SETMASK, &before, NULL);
+    if (r > 0)
+        return 128 + r;
+    return r == 0 ? CTL_DONE : CTL_UNREACHABLE;
+}

@@ -1,0 +1,30 @@
+/* outriggerctl: what its parts share. The program is single-threaded and links nothing but musl. */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#define CTL_DEFAULT_SOCKET "/run/outrigger/control.sock"
+
+enum ctl_exit {
+    CTL_DONE = 0,
+    CTL_NO = 1,           /* `ready` when not ready; a command that was refused */
+    CTL_USAGE = 2,
+    CTL_UNREACHABLE = 69, /* EX_UNAVAILABLE of sysexits.h: no proxy answers, or it took too long */
+};
+
+struct ctl_options {
+    const char *socket_path;
+    bool json;
+    uint64_t timeout_ms, interval_ms;
+    bool start_on_timeout, quit;
+    char **command; /* of `run`; NULL-terminated */
+};
+
+/* The subcommands. Each returns the exit code. */
+int ctl_ready(const struct ctl_options *options);
+int ctl_wait(const struct ctl_options *options);
+int ctl_run(const struct ctl_options *options);
+int ctl_status(const struct ctl_options *options);
+int ctl_drain(const struct ctl_options *options);
+int ctl_quit(const struct ctl_options *options);

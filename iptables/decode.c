@@ -1,0 +1,281 @@
+#include "iptables/decode.h"
+
+#include <netinet/in.h>
+#include <netinet/ip.h>
+#include <netinet/ip6.h>
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <libmnl/libmnl.h>
+#include <libnftnl/common.h>
+#include <libnftnl/expr.h>
+#include <libnftnl/rule.h>
+#include <libnftnl/table.h>
+#include <libnftnl/udata.h>
+#include <linux/netfilter.h>
+#include <linux/netfilter/nf_tables.h>
+#include <linux/netfilter/nfnetlink.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "iptables/netlink.h"
+
+/* What register 1 holds while a rule's expressions are read in order. */
+struct reader {
+    struct rule rule;
+    bool strange, ended;
+    bool is_meta;
+    uint32_t meta_key, base, offset;
+    sa_family_t family;
+    unsigned prefix; /* of the mask, or of the whole address */
+    uint16_t port;   /* of an immediate */
+};
+
+static struct match *new_match(struct reader *reader, enum match_kind kind, bool negated)
+{
+    static struct match nowhere;
+
+    if (reader->rule.match_count == RULE_MOST_MATCHES) {
+        reader->strange = true;
+        return &nowhere;
+    }
+    reader->rule.matches[reader->rule.match_count] = (struct match){ .kind = kind, .negated = negated };
+    return &reader->rule.matches[reader->rule.match_count++];
+}
+
+static void read_meta_compare(struct reader *reader, bool negated, const void *value, uint32_t length)
+{
+    uint32_t number = 0;
+
+    memcpy(&number, value, length < sizeof number ? length : sizeof number);
+    switch (reader->meta_key) {
+    case NFT_META_NFPROTO:
+        reader->family = (number & 0xff) == NFPROTO_IPV4 ? AF_INET : AF_INET6;
+        break;
+    case NFT_META_L4PROTO:
+        break;
+    case NFT_META_OIF:
+        new_match(reader, MATCH_OUT_LOOPBACK, negated);
+        break;
+    case NFT_META_SKUID:
+        new_match(reader, MATCH_UID, negated)->id = number;
+        break;
+    case NFT_META_SKGID:
+        new_match(reader, MATCH_GID, negated)->id = number;
+        break;
+    default:
+        reader->strange = true;
+        break;
+    }
+}
+
+static void read_port_compare(struct reader *reader, uint32_t operation, const void *value)
+{
+    struct rule *rule = &reader->rule;
+    struct match *match;
+    uint16_t port;
+
+    memcpy(&port, value, sizeof port);
+    port = ntohs(port);
+    if (operation == NFT_CMP_LTE && rule->match_count > 0 && rule->matches[rule->match_count - 1].kind == MATCH_PORT) {
+        rule->matches[rule->match_count - 1].ports.last = port;
+        return;
+    }
+    match = new_match(reader, MATCH_PORT, operation == NFT_CMP_NEQ);
+    match->ports.first = port;
+    match->ports.last = port;
+}
+
+static void read_address_compare(struct reader *reader, bool negated, const void *value, uint32_t length)
+{
+    bool source = reader->offset == (reader->family == AF_INET ? offsetof(struct iphdr, saddr) : offsetof(struct ip6_hdr, ip6_src));
+    struct match *match = new_match(reader, source ? MATCH_SOURCE : MATCH_DESTINATION, negated);
+
+    if (length > sizeof match->block.bytes) {
+        reader->strange = true;
+        return;
+    }
+    match->block.family = reader->family;
+    match->block.prefix = (uint8_t)reader->prefix;
+    memcpy(match->block.bytes, value, length);
+}
+
+static void read_compare(struct reader *reader, struct nftnl_expr *expression)
+{
+    uint32_t operation = nftnl_expr_get_u32(expression, NFTNL_EXPR_CMP_OP), length = 0;
+    const void *value = nftnl_expr_get(expression, NFTNL_EXPR_CMP_DATA, &length);
+
+    if (!value || length == 0)
+        reader->strange = true;
+    else if (reader->is_meta)
+        read_meta_compare(reader, operation == NFT_CMP_NEQ, value, length);
+    else if (reader->base == NFT_PAYLOAD_TRANSPORT_HEADER && length == sizeof(uint16_t))
+        read_port_compare(reader, operation, value);
+    else
+        read_address_compare(reader, operation == NFT_CMP_NEQ, value, length);
+}
+
+static void read_mask(struct reader *reader, struct nftnl_expr *expression)
+{
+    uint32_t length = 0;
+    const uint8_t *mask = nftnl_expr_get(expression, NFTNL_EXPR_BITWISE_MASK, &length);
+
+    reader->prefix = 0;
+    for (uint32_t i = 0; mask && i < length; i++)
+        reader->prefix += (unsigned)__builtin_popcount(mask[i]);
+}
+
+static void read_immediate(struct reader *reader, struct nftnl_expr *expression)
+{
+    uint32_t length = 0;
+    const void *value;
+
+    if (nftnl_expr_get_u32(expression, NFTNL_EXPR_IMM_DREG) == NFT_REG_VERDICT) {
+        reader->rule.verdict = VERDICT_RETURN;
+        reader->ended = (int32_t)nftnl_expr_get_u32(expression, NFTNL_EXPR_IMM_VERDICT) == NFT_RETURN;
+        return;
+    }
+    value = nftnl_expr_get(expression, NFTNL_EXPR_IMM_DATA, &length);
+    if (value && length >= sizeof reader->port)
+        memcpy(&reader->port, value, sizeof reader->port);
+}
+
+static int read_expression(struct nftnl_expr *expression, void *argument)
+{
+    const char *name = nftnl_expr_get_str(expression, NFTNL_EXPR_NAME);
+    struct reader *reader = argument;
+
+    if (strcmp(name, "meta") == 0) {
+        reader->is_meta = true;
+        reader->meta_key = nftnl_expr_get_u32(expression, NFTNL_EXPR_META_KEY);
+    } else if (strcmp(name, "payload") == 0) {
+        reader->is_meta = false;
+        reader->base = nftnl_expr_get_u32(expression, NFTNL_EXPR_PAYLOAD_BASE);
+        reader->offset = nftnl_expr_get_u32(expression, NFTNL_EXPR_PAYLOAD_OFFSET);
+        reader->prefix = nftnl_expr_get_u32(expression, NFTNL_EXPR_PAYLOAD_LEN) * 8;
+    } else if (strcmp(name, "cmp") == 0)
+        read_compare(reader, expression);
+    else if (strcmp(name, "bitwise") == 0)
+        read_mask(reader, expression);
+    else if (strcmp(name, "immediate") == 0)
+        read_immediate(reader, expression);
+    else if (strcmp(name, "redir") == 0) {
+        reader->rule.verdict = VERDICT_REDIRECT;
+        reader->rule.port = ntohs(reader->port);
+        reader->ended = true;
+    } else
+        reader->strange = true;
+    return MNL_CB_OK;
+}
+
+static int read_udata(const struct nftnl_udata *attribute, void *argument)
+{
+    struct rule *rule = argument;
+
+    if (nftnl_udata_type(attribute) == NFTNL_UDATA_RULE_COMMENT)
+        snprintf(rule->reason, sizeof rule->reason, "%.*s", (int)nftnl_udata_len(attribute),
+                 (const char *)nftnl_udata_get(attribute));
+    return 0;
+}
+
+struct reading {
+    struct ruleset *ruleset;
+    unsigned *strange;
+    int error;
+};
+
+static int read_rule(const struct nlmsghdr *message, void *argument)
+{
+    struct reading *reading = argument;
+    struct nftnl_rule *encoded = nftnl_rule_alloc();
+    struct reader reader = { 0 };
+    const char *table, *chain;
+    const void *udata;
+    uint32_t length;
+
+    if (!encoded || nftnl_rule_nlmsg_parse(message, encoded) < 0) {
+        reading->error = -ENOMEM;
+        nftnl_rule_free(encoded);
+        return MNL_CB_ERROR;
+    }
+    table = nftnl_rule_get_str(encoded, NFTNL_RULE_TABLE);
+    chain = nftnl_rule_get_str(encoded, NFTNL_RULE_CHAIN);
+    if (nftnl_rule_get_u32(encoded, NFTNL_RULE_FAMILY) == NFPROTO_INET && table && chain && strcmp(table, RULESET_TABLE) == 0) {
+        reader.rule.chain = strcmp(chain, ruleset_chain_name(CHAIN_INBOUND)) == 0 ? CHAIN_INBOUND : CHAIN_OUTBOUND;
+        nftnl_expr_foreach(encoded, read_expression, &reader);
+        udata = nftnl_rule_get_data(encoded, NFTNL_RULE_USERDATA, &length);
+        if (udata)
+            nftnl_udata_parse(udata, length, read_udata, &reader.rule);
+        if (reader.strange || !reader.ended)
+            (*reading->strange)++;
+        else
+            reading->error = ruleset_append(reading->ruleset, &reader.rule);
+    }
+    nftnl_rule_free(encoded);
+    return reading->error < 0 ? MNL_CB_ERROR : MNL_CB_OK;
+}
+
+static int see_table(const struct nlmsghdr *message, void *argument)
+{
+    (void)message;
+    (void)argument;
+    return MNL_CB_OK;
+}
+
+/* Sends a request and reads its answers up to the end of the dump or the acknowledgement. */
+static int ask(struct mnl_socket *socket, struct nlmsghdr *request, mnl_cb_t callback, void *argument)
+{
+    static char buffer[64 * 1024];
+    uint32_t seq = request->nlmsg_seq;
+    int r;
+
+    if (mnl_socket_sendto(socket, request, request->nlmsg_len) < 0)
+        return -errno;
+    do {
+        ssize_t n = mnl_socket_recvfrom(socket, buffer, sizeof buffer);
+
+        if (n < 0)
+            return -errno;
+        r = mnl_cb_run(buffer, (size_t)n, seq, mnl_socket_get_portid(socket), callback, argument);
+        if (r < 0)
+            return -errno;
+    } while (r > MNL_CB_STOP);
+    return 0;
+}
+
+static int ask_for_table(struct mnl_socket *socket, char *buffer)
+{
+    struct nftnl_table *table = nftnl_table_alloc();
+    struct nlmsghdr *request;
+    int r;
+
+    if (!table)
+        return -ENOMEM;
+    nftnl_table_set_u32(table, NFTNL_TABLE_FAMILY, NFPROTO_INET);
+    nftnl_table_set_str(table, NFTNL_TABLE_NAME, RULESET_TABLE);
+    request = nftnl_nlmsg_build_hdr(buffer, NFT_MSG_GETTABLE, NFPROTO_INET, NLM_F_ACK, 1);
+    nftnl_table_nlmsg_build_payload(request, table);
+    r = ask(socket, request, see_table, NULL);
+    nftnl_table_free(table);
+    return r;
+}
+
+int decode_read(struct ruleset *ruleset, unsigned *ret_strange)
+{
+    struct reading reading = { .ruleset = ruleset, .strange = ret_strange };
+    char buffer[4096];
+    struct mnl_socket *socket;
+    int r;
+
+    *ret_strange = 0;
+    r = netlink_open(NETLINK_NETFILTER, &socket);
+    if (r < 0)
+        return r;
+    r = ask_for_table(socket, buffer);
+    if (r == 0)
+        r = ask(socket, nftnl_nlmsg_build_hdr(buffer, NFT_MSG_GETRULE, NFPROTO_INET, NLM_F_DUMP, 2), read_rule, &reading);
+    if (reading.error < 0)
+        r = reading.error;
+    mnl_socket_close(socket);
+    return r;
+}

@@ -1,0 +1,14 @@
+/* The rules that the kernel has, as a ruleset again. */
+#pragma once
+
+#include <stdbool.h>
+
+#include "iptables/ruleset.h"
+
+/*
+ * Reads this network namespace's table into the empty `ruleset`.
+ *
+ * ret_strange  how many of its rules are not ones that encode.c makes; they are left out
+ * Returns 0, -ENOENT when there is no table, or another negative errno.
+ */
+int decode_read(struct ruleset *ruleset, unsigned *ret_strange);

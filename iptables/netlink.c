@@ -1,0 +1,76 @@
+#include "iptables/netlink.h"
+
+#include <errno.h>
+#include <libmnl/libmnl.h>
+#include <poll.h>
+#include <sys/socket.h>
+
+/* The kernel answers at once; this is for a kernel that does not answer at all. */
+#define ANSWER_TIMEOUT_MS 10000
+
+#define RECEIVE_BUFFER_BYTES (4 * 1024 * 1024)
+
+int netlink_open(int bus, struct mnl_socket **ret_socket)
+{
+    struct mnl_socket *socket = mnl_socket_open2(bus, SOCK_CLOEXEC);
+    int size = RECEIVE_BUFFER_BYTES;
+
+    if (!socket)
+        return -errno;
+    if (mnl_socket_bind(socket, 0, MNL_SOCKET_AUTOPID) < 0) {
+        int r = -errno;
+
+        mnl_socket_close(socket);
+        return r;
+    }
+    /* Room for one answer a rule; root may go beyond the limit. */
+    (void)!setsockopt(mnl_socket_get_fd(socket), SOL_SOCKET, SO_RCVBUFFORCE, &size, sizeof size);
+    (void)!setsockopt(mnl_socket_get_fd(socket), SOL_SOCKET, SO_SNDBUFFORCE, &size, sizeof size);
+    *ret_socket = socket;
+    return 0;
+}
+
+/* The first error among the answers in `buffer` goes to *error; *left counts those still to come. */
+static void read_answers(const struct nlmsghdr *answer, int length, uint32_t first, uint32_t last, uint32_t *left, int *error,
+                         uint32_t *ret_failed)
+{
+    for (; mnl_nlmsg_ok(answer, length); answer = mnl_nlmsg_next(answer, &length)) {
+        const struct nlmsgerr *result;
+
+        if (answer->nlmsg_type != NLMSG_ERROR || answer->nlmsg_seq < first || answer->nlmsg_seq > last)
+            continue;
+        result = mnl_nlmsg_get_payload(answer);
+        if (result->error != 0 && *error == 0) {
+            *error = result->error;
+            *ret_failed = answer->nlmsg_seq;
+        }
+        (*left)--;
+    }
+}
+
+int netlink_transact(struct mnl_socket *socket, const void *messages, size_t length, uint32_t first, uint32_t last,
+                     uint32_t *ret_failed)
+{
+    static char buffer[64 * 1024];
+    uint32_t left = last - first + 1;
+    int error = 0;
+
+    *ret_failed = 0;
+    if (mnl_socket_sendto(socket, messages, length) < 0)
+        return -errno;
+    while (left > 0 && error == 0) {
+        struct pollfd poll_fd = { .fd = mnl_socket_get_fd(socket), .events = POLLIN };
+        int ready = poll(&poll_fd, 1, ANSWER_TIMEOUT_MS);
+        ssize_t n;
+
+        if (ready < 0 && errno == EINTR)
+            continue;
+        if (ready <= 0)
+            return ready == 0 ? -ETIMEDOUT : -errno;
+        n = mnl_socket_recvfrom(socket, buffer, sizeof buffer);
+        if (n < 0)
+            return -errno;
+        read_answers((const struct nlmsghdr *)buffer, (int)n, first, last, &left, &error, ret_failed);
+    }
+    return error;
+}
