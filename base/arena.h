@@ -1,6 +1,6 @@
 /*
- * Memory that is given back all at once. For things built step by step and then kept unchanged, such as a configuration.
- * Owner: the caller. Thread: any one at a time.
+ * Memory that is given back all at once. For things built step by step and then kept unchanged, such as a
+ * configuration. Owner: the caller. Thread: any one at a time.
  */
 #pragma once
 

@@ -1,7 +1,7 @@
 /*
- * Bytes that a peer would not take yet, in order. Memory comes in chunks of whole 4 KiB steps, so that what a queue holds
- * (chunk_queue_capacity) is what it is charged for, and an empty queue holds nothing.
- * Owner: one direction of one connection. Thread: its worker's.
+ * Bytes that a peer would not take yet, in order. Memory comes in chunks of whole 4 KiB steps, so that what a queue
+ * holds (chunk_queue_capacity) is what it is charged for, and an empty queue holds nothing. Owner: one direction of one
+ * connection. Thread: its worker's.
  */
 #pragma once
 

@@ -7,12 +7,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include "base/list.h"
-#include "base/units.h"
+#include "control/http_parse.h"
 
 #define MOST_LISTENERS 4
 
@@ -31,13 +30,6 @@ struct http_server {
     unsigned listener_count;
     struct list_node clients;
     unsigned client_count;
-};
-
-/* What the server itself needs to know of a request's head. */
-struct head {
-    struct http_request request;
-    uint64_t body_length;
-    bool keep_alive;
 };
 
 static const char *status_text(int status)
@@ -81,8 +73,9 @@ static void send_answer(struct client *client, int status, const char *content_t
 {
     struct evbuffer *output = bufferevent_get_output(client->stream);
 
-    evbuffer_add_printf(output, "HTTP/1.1 %d %s\r\nContent-Type: %s\r\nContent-Length: %zu\r\nCache-Control: no-store\r\n%s\r\n",
-                        status, status_text(status), content_type, length, keep_alive ? "" : "Connection: close\r\n");
+    evbuffer_add_printf(
+        output, "HTTP/1.1 %d %s\r\nContent-Type: %s\r\nContent-Length: %zu\r\nCache-Control: no-store\r\n%s\r\n",
+        status, status_text(status), content_type, length, keep_alive ? "" : "Connection: close\r\n");
     evbuffer_add(output, body, length);
     if (!keep_alive) {
         client->closing = true;
@@ -95,8 +88,9 @@ static void refuse(struct client *client, int status, const char *problem)
     send_answer(client, status, "text/plain; charset=utf-8", problem, strlen(problem), false);
 }
 
-static void answer(struct client *client, struct head *head)
+static void answer(struct client *client, const struct http_head *head)
 {
+    struct http_request request = { .method = head->method, .path = head->path, .wants_text = head->wants_text };
     struct http_response response = { .status = 200, .content_type = "text/plain; charset=utf-8" };
     struct ucred peer;
     socklen_t length = sizeof peer;
@@ -106,85 +100,17 @@ static void answer(struct client *client, struct head *head)
 
     if (getsockname(fd, (struct sockaddr *)&local, &local_length) == 0 && local.ss_family == AF_UNIX &&
         getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &length) == 0) {
-        head->request.has_peer = true;
-        head->request.peer_uid = peer.uid;
+        request.has_peer = true;
+        request.peer_uid = peer.uid;
     }
     strbuf_init(&response.body, HTTP_MOST_ANSWER_BYTES);
-    client->server->handler(client->server->owner, &head->request, &response);
+    client->server->handler(client->server->owner, &request, &response);
     if (strbuf_failed(&response.body))
         refuse(client, 500, "the answer is too large\n");
     else
-        send_answer(client, response.status, response.content_type, response.body.text, response.body.length, head->keep_alive);
+        send_answer(client, response.status, response.content_type, response.body.text, response.body.length,
+                    head->keep_alive);
     strbuf_done(&response.body);
-}
-
-static const char *skip_spaces(const char *text)
-{
-    return text + strspn(text, " \t");
-}
-
-/* RFC 9112 section 3: method SP request-target SP HTTP-version. Cuts `line` into its parts. */
-static bool parse_request_line(char *line, struct head *head)
-{
-    char *path = strchr(line, ' '), *version;
-
-    if (!path || path == line)
-        return false;
-    *path++ = '\0';
-    version = strchr(path, ' ');
-    if (!version || path[0] != '/')
-        return false;
-    *version++ = '\0';
-    if (strcmp(version, "HTTP/1.1") != 0 && strcmp(version, "HTTP/1.0") != 0)
-        return false;
-    head->keep_alive = strcmp(version, "HTTP/1.1") == 0;
-    path[strcspn(path, "?")] = '\0';
-    head->request.method = line;
-    head->request.path = path;
-    return true;
-}
-
-/* Returns 0 or the status to refuse with. */
-static int parse_header(char *line, struct head *head)
-{
-    char *value = strchr(line, ':');
-
-    if (!value || value == line)
-        return 400;
-    *value++ = '\0';
-    value = line + (skip_spaces(value) - line);
-    value[strcspn(value, "\r")] = '\0';
-    if (strcasecmp(line, "content-length") == 0) {
-        if (units_parse_number(value, &head->body_length) < 0)
-            return 400;
-        return head->body_length > HTTP_MOST_BODY_BYTES ? 413 : 0;
-    }
-    if (strcasecmp(line, "transfer-encoding") == 0)
-        return 501;
-    if (strcasecmp(line, "connection") == 0 && strcasecmp(value, "close") == 0)
-        head->keep_alive = false;
-    if (strcasecmp(line, "accept") == 0 && strncasecmp(value, "text/plain", strlen("text/plain")) == 0)
-        head->request.wants_text = true;
-    return 0;
-}
-
-/* Cuts `text` (the head up to its empty line) into lines. Returns 0 or the status to refuse with. */
-static int parse_head(char *text, struct head *head)
-{
-    char *line = strsep(&text, "\n");
-    int status;
-
-    line[strcspn(line, "\r")] = '\0';
-    if (!parse_request_line(line, head))
-        return 400;
-    while ((line = strsep(&text, "\n"))) {
-        if (line[0] == '\0' || line[0] == '\r')
-            continue;
-        status = parse_header(line, head);
-        if (status != 0)
-            return status;
-    }
-    return 0;
 }
 
 /* Takes one whole request off the input and answers it. Returns false when there is none, or nothing may follow. */
@@ -193,7 +119,7 @@ static bool take_request(struct client *client)
     struct evbuffer *input = bufferevent_get_input(client->stream);
     struct evbuffer_ptr end = evbuffer_search(input, "\r\n\r\n", 4, NULL);
     char text[HTTP_MOST_HEAD_BYTES + 1];
-    struct head head = { .keep_alive = false };
+    struct http_head head;
     size_t head_length;
     int status;
 
@@ -205,7 +131,7 @@ static bool take_request(struct client *client)
     head_length = (size_t)end.pos + 4;
     evbuffer_copyout(input, text, head_length);
     text[head_length] = '\0';
-    status = strlen(text) == head_length ? parse_head(text, &head) : 400;
+    status = strlen(text) == head_length ? http_parse_head(text, &head) : 400;
     if (status != 0) {
         refuse(client, status, "this request is not understood\n");
         return false;
@@ -246,7 +172,8 @@ static void on_stream_event(struct bufferevent *stream, short what, void *argume
     free_client(argument);
 }
 
-static void on_accept(struct evconnlistener *listener, evutil_socket_t fd, struct sockaddr *address, int length, void *argument)
+static void on_accept(struct evconnlistener *listener, evutil_socket_t fd, struct sockaddr *address, int length,
+                      void *argument)
 {
     struct http_server *server = argument;
     const struct timeval idle = { .tv_sec = HTTP_IDLE_S };
@@ -301,7 +228,8 @@ int http_server_listen(struct http_server *server, int fd)
     struct evconnlistener *listener = NULL;
 
     if (server->listener_count < MOST_LISTENERS)
-        listener = evconnlistener_new(server->base, on_accept, server, LEV_OPT_CLOSE_ON_FREE | LEV_OPT_CLOSE_ON_EXEC, 0, fd);
+        listener = evconnlistener_new(server->base, on_accept, server, LEV_OPT_CLOSE_ON_FREE | LEV_OPT_CLOSE_ON_EXEC, 0,
+                                      fd);
     if (!listener) {
         close(fd);
         return -ENOMEM;

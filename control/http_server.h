@@ -12,8 +12,6 @@
 
 #include "base/strbuf.h"
 
-#define HTTP_MOST_HEAD_BYTES   8192
-#define HTTP_MOST_BODY_BYTES   (64 * 1024)
 #define HTTP_MOST_ANSWER_BYTES (64 * 1024 * 1024)
 #define HTTP_MOST_CLIENTS      64 /* of one server */
 #define HTTP_IDLE_S            10 /* a request must arrive, and its answer leave, within this */

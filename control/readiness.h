@@ -9,9 +9,9 @@
 #include "base/strbuf.h"
 
 /* X(constant, name) */
-#define READINESS_BLOCKERS(X)                                                                                          \
-    X(CONFIGURATION, "configuration")                                                                                  \
-    X(LISTENERS, "listeners")                                                                                          \
+#define READINESS_BLOCKERS(X)         \
+    X(CONFIGURATION, "configuration") \
+    X(LISTENERS, "listeners")         \
     X(DRAINING, "draining")
 
 enum readiness_blocker {

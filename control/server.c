@@ -21,7 +21,8 @@ static void serve(const struct control_server_config *config, const struct http_
         path_known = true;
         if (strcmp(command->method, request->method) != 0)
             continue;
-        if (!health && !(request->has_peer && config->is_allowed(config->owner, request->peer_uid, command->permission))) {
+        if (!health &&
+            !(request->has_peer && config->is_allowed(config->owner, request->peer_uid, command->permission))) {
             refuse(response, 403, "this uid may not do that; see control.allow\n");
             return;
         }

@@ -88,7 +88,8 @@ static void read_port_compare(struct reader *reader, uint32_t operation, const v
 
 static void read_address_compare(struct reader *reader, bool negated, const void *value, uint32_t length)
 {
-    bool source = reader->offset == (reader->family == AF_INET ? offsetof(struct iphdr, saddr) : offsetof(struct ip6_hdr, ip6_src));
+    bool source = reader->offset ==
+                  (reader->family == AF_INET ? offsetof(struct iphdr, saddr) : offsetof(struct ip6_hdr, ip6_src));
     struct match *match = new_match(reader, source ? MATCH_SOURCE : MATCH_DESTINATION, negated);
 
     if (length > sizeof match->block.bytes) {
@@ -200,7 +201,8 @@ static int read_rule(const struct nlmsghdr *message, void *argument)
     }
     table = nftnl_rule_get_str(encoded, NFTNL_RULE_TABLE);
     chain = nftnl_rule_get_str(encoded, NFTNL_RULE_CHAIN);
-    if (nftnl_rule_get_u32(encoded, NFTNL_RULE_FAMILY) == NFPROTO_INET && table && chain && strcmp(table, RULESET_TABLE) == 0) {
+    if (nftnl_rule_get_u32(encoded, NFTNL_RULE_FAMILY) == NFPROTO_INET && table && chain &&
+        strcmp(table, RULESET_TABLE) == 0) {
         reader.rule.chain = strcmp(chain, ruleset_chain_name(CHAIN_INBOUND)) == 0 ? CHAIN_INBOUND : CHAIN_OUTBOUND;
         nftnl_expr_foreach(encoded, read_expression, &reader);
         udata = nftnl_rule_get_data(encoded, NFTNL_RULE_USERDATA, &length);
@@ -273,7 +275,8 @@ int decode_read(struct ruleset *ruleset, unsigned *ret_strange)
         return r;
     r = ask_for_table(socket, buffer);
     if (r == 0)
-        r = ask(socket, nftnl_nlmsg_build_hdr(buffer, NFT_MSG_GETRULE, NFPROTO_INET, NLM_F_DUMP, 2), read_rule, &reading);
+        r = ask(socket, nftnl_nlmsg_build_hdr(buffer, NFT_MSG_GETRULE, NFPROTO_INET, NLM_F_DUMP, 2), read_rule,
+                &reading);
     if (reading.error < 0)
         r = reading.error;
     mnl_socket_close(socket);

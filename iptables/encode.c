@@ -249,7 +249,8 @@ static int fill_rule(struct nftnl_rule *encoded, const struct rule *rule)
 
 static struct nlmsghdr *begin_message(struct batch *batch, uint16_t type, uint16_t flags)
 {
-    return nftnl_nlmsg_build_hdr(batch->bytes + batch->length, type, NFPROTO_INET, flags | NLM_F_ACK, batch->next_seq++);
+    return nftnl_nlmsg_build_hdr(batch->bytes + batch->length, type, NFPROTO_INET, flags | NLM_F_ACK,
+                                 batch->next_seq++);
 }
 
 static void end_message(struct batch *batch, const struct nlmsghdr *message)

@@ -24,7 +24,8 @@ static int fail(const char *problem)
     return 1;
 }
 
-static int print_rules(const struct ruleset *ruleset, void (*render)(const struct ruleset *ruleset, struct strbuf *text))
+static int print_rules(const struct ruleset *ruleset,
+                       void (*render)(const struct ruleset *ruleset, struct strbuf *text))
 {
     struct strbuf text;
     bool failed;
@@ -38,14 +39,10 @@ static int print_rules(const struct ruleset *ruleset, void (*render)(const struc
     return failed || fflush(stdout) != 0 ? fail("the rules could not be printed") : 0;
 }
 
-static int verify(const struct options *options, const struct ruleset *ruleset)
-{
-    return verify_run(options, ruleset) < 0 ? VERIFY_EXIT_FAILED : 0;
-}
-
 static int run_apply(const struct options *options, const struct ruleset *ruleset)
 {
     char problem[ENCODE_PROBLEM_SIZE];
+    unsigned proven;
     int r;
 
     if (options->dry_run)
@@ -54,8 +51,8 @@ static int run_apply(const struct options *options, const struct ruleset *rulese
     if (r == -EAFNOSUPPORT)
         printf("IPv6: not available here; IPv4 only\n");
     else if (r < 0) {
-        fprintf(stderr, "outrigger-init: " INTERCEPTION_APP_SOURCE_IPV6 " could not be added to lo: %s%s\n", strerror(-r),
-                r == -EPERM ? "; NET_ADMIN is needed" : "");
+        fprintf(stderr, "outrigger-init: " INTERCEPTION_APP_SOURCE_IPV6 " could not be added to lo: %s%s\n",
+                strerror(-r), r == -EPERM ? "; NET_ADMIN is needed" : "");
         return 1;
     }
     r = encode_apply(ruleset, problem);
@@ -63,7 +60,9 @@ static int run_apply(const struct options *options, const struct ruleset *rulese
         return fail(problem);
     printf("applied: %zu rules in table inet " RULESET_TABLE "\n", ruleset->count);
     fflush(stdout);
-    return options->no_verify ? 0 : verify(options, ruleset);
+    if (options->no_verify)
+        return 0;
+    return verify_run(options, ruleset, &proven) < 0 ? VERIFY_EXIT_FAILED : 0;
 }
 
 /* Reads what the kernel has; 0 when it is all ours to understand. */
@@ -80,7 +79,9 @@ static int read_kernel(struct ruleset *ruleset)
         return 1;
     }
     if (strange > 0)
-        fprintf(stderr, "outrigger-init: %u rules of the table are of another hand and not shown; see `nft list table inet " RULESET_TABLE "`\n",
+        fprintf(stderr,
+                "outrigger-init: %u rules of the table are of another hand and not shown; see `nft list table "
+                "inet " RULESET_TABLE "`\n",
                 strange);
     return 0;
 }
@@ -102,10 +103,16 @@ static int run_show(const struct options *options, const struct ruleset *ruleset
 static int run_verify(const struct options *options, const struct ruleset *ruleset)
 {
     struct ruleset found = { 0 };
+    unsigned proven;
     int r = read_kernel(&found);
 
     (void)ruleset;
-    r = r == 0 ? verify(options, &found) : VERIFY_EXIT_FAILED;
+    if (r != 0 || verify_run(options, &found, &proven) < 0)
+        r = VERIFY_EXIT_FAILED;
+    else if (proven == 0) {
+        fprintf(stderr, "outrigger-init: nothing could be verified\n");
+        r = VERIFY_EXIT_FAILED;
+    }
     ruleset_done(&found);
     return r;
 }
@@ -121,7 +128,8 @@ static int run_remove(const struct options *options, const struct ruleset *rules
         return fail(problem);
     r = address_remove();
     if (r < 0 && r != -EAFNOSUPPORT) {
-        fprintf(stderr, "outrigger-init: " INTERCEPTION_APP_SOURCE_IPV6 " could not be taken off lo: %s\n", strerror(-r));
+        fprintf(stderr, "outrigger-init: " INTERCEPTION_APP_SOURCE_IPV6 " could not be taken off lo: %s\n",
+                strerror(-r));
         return 1;
     }
     printf("removed\n");
@@ -144,7 +152,8 @@ static const struct subcommand subcommands[] = {
 static void print_help(void)
 {
     printf("Usage: outrigger-init [COMMAND] [OPTIONS]\n\n"
-           "Redirects this network namespace's TCP connections to the proxy, with nftables rules in a table of their own.\n\n");
+           "Redirects this network namespace's TCP connections to the proxy, with nftables rules in a table of their "
+           "own.\n\n");
     for (size_t i = 0; i < ARRAY_SIZE(subcommands); i++)
         printf("  %-8s %s\n", subcommands[i].name, subcommands[i].help);
     printf("\n");

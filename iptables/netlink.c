@@ -31,8 +31,8 @@ int netlink_open(int bus, struct mnl_socket **ret_socket)
 }
 
 /* The first error among the answers in `buffer` goes to *error; *left counts those still to come. */
-static void read_answers(const struct nlmsghdr *answer, int length, uint32_t first, uint32_t last, uint32_t *left, int *error,
-                         uint32_t *ret_failed)
+static void read_answers(const struct nlmsghdr *answer, int length, uint32_t first, uint32_t last, uint32_t *left,
+                         int *error, uint32_t *ret_failed)
 {
     for (; mnl_nlmsg_ok(answer, length); answer = mnl_nlmsg_next(answer, &length)) {
         const struct nlmsgerr *result;

@@ -39,11 +39,14 @@ static const struct option_row rows[] = {
     { "inbound-port", 'z', OPTION_PORT, AT(inbound_port), "15006", "where incoming connections are sent" },
     { "proxy-uid", 'u', OPTION_IDS, AT(proxy_uids), "1337", "uids whose own connections are not captured" },
     { "proxy-gid", 'g', OPTION_IDS, AT(proxy_gids), "1337", "gids whose own connections are not captured" },
-    { "include-outbound-cidrs", 'i', OPTION_BLOCKS, AT(include_outbound_cidrs), "*", "destinations to capture; * = all" },
+    { "include-outbound-cidrs", 'i', OPTION_BLOCKS, AT(include_outbound_cidrs), "*",
+      "destinations to capture; * = all" },
     { "exclude-outbound-cidrs", 'x', OPTION_BLOCKS, AT(exclude_outbound_cidrs), "", "destinations to leave alone" },
-    { "include-outbound-ports", 'q', OPTION_RANGES, AT(include_outbound_ports), "", "ports to capture whatever the destination" },
+    { "include-outbound-ports", 'q', OPTION_RANGES, AT(include_outbound_ports), "",
+      "ports to capture whatever the destination" },
     { "exclude-outbound-ports", 'o', OPTION_RANGES, AT(exclude_outbound_ports), "", "outgoing ports to leave alone" },
-    { "include-inbound-ports", 'b', OPTION_RANGES, AT(include_inbound_ports), "*", "incoming ports to capture; * = all" },
+    { "include-inbound-ports", 'b', OPTION_RANGES, AT(include_inbound_ports), "*",
+      "incoming ports to capture; * = all" },
     { "exclude-inbound-ports", 'd', OPTION_RANGES, AT(exclude_inbound_ports), "",
       "incoming ports to leave alone (15000 and 15021 always are)" },
     { "dry-run", 'n', OPTION_SWITCH, AT(dry_run), NULL, "print the rules as `nft -f` reads them; change nothing" },
@@ -86,7 +89,9 @@ static int parse_id(const char *source, const char *word, uint32_t *ret_id)
     uint64_t id;
 
     if (units_parse_number(word, &id) < 0 || id < 1 || id >= UINT32_MAX)
-        return complain(source, word, "a uid or gid is a number from 1 to 4294967294 (with 0, all of root's traffic would go past the proxy)");
+        return complain(
+            source, word,
+            "a uid or gid is a number from 1 to 4294967294 (with 0, all of root's traffic would go past the proxy)");
     *ret_id = (uint32_t)id;
     return 0;
 }
@@ -254,7 +259,7 @@ static int complain_unknown(const char *word)
 static int parse_words(int argc, char **argv, struct options *options)
 {
     struct option known[ARRAY_SIZE(rows) + 1] = { 0 };
-    char letters[2 * ARRAY_SIZE(rows) + 2] = ":";
+    char letters[2 * ARRAY_SIZE(rows) + 2] = ":", *letter = letters + 1;
     int worst = 0, choice;
 
     for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
@@ -262,9 +267,9 @@ static int parse_words(int argc, char **argv, struct options *options)
 
         known[i] = (struct option){ rows[i].name, takes ? required_argument : no_argument, NULL, (int)i + 256 };
         if (rows[i].letter) {
-            strncat(letters, &rows[i].letter, 1);
+            *letter++ = rows[i].letter;
             if (takes)
-                strcat(letters, ":");
+                *letter++ = ':';
         }
     }
     opterr = 0;
@@ -300,7 +305,8 @@ static int parse_subcommand(int argc, char **argv, struct options *options)
         if (strcmp(options->subcommand, subcommands[i]) == 0)
             return 0;
     }
-    fprintf(stderr, "outrigger-init: unknown command \"%s\"; allowed: apply, verify, show, remove\n", options->subcommand);
+    fprintf(stderr, "outrigger-init: unknown command \"%s\"; allowed: apply, verify, show, remove\n",
+            options->subcommand);
     return -EINVAL;
 }
 
@@ -314,8 +320,10 @@ static int check_together(const struct options *options)
         r = -EINVAL;
     }
     if (options->proxy_uids.count == 0 && options->proxy_gids.count == 0) {
-        fprintf(stderr, "outrigger-init: --proxy-uid: neither a uid nor a gid of the proxy is given; its own connections would be "
-                        "captured again\n");
+        fprintf(
+            stderr,
+            "outrigger-init: --proxy-uid: neither a uid nor a gid of the proxy is given; its own connections would be "
+            "captured again\n");
         r = -EINVAL;
     }
     return r;
@@ -361,6 +369,7 @@ void options_print_help(void)
             printf(" [%s]", row->def);
         printf("\n");
     }
-    printf("\nPorts are numbers or ranges (5000-5010); lists have commas between their entries. Every option can also be given\n"
+    printf("\nPorts are numbers or ranges (5000-5010); lists have commas between their entries. Every option can also "
+           "be given\n"
            "in the environment: --outbound-port as " ENVIRONMENT_PREFIX "OUTBOUND_PORT, and so on.\n");
 }

@@ -60,9 +60,11 @@ static void append_self_calls(struct plan *plan, enum match_kind kind, uint32_t 
     struct match matches[3] = { { .kind = MATCH_OUT_LOOPBACK }, { .kind = kind, .id = id } };
 
     matches[2] = block_match(MATCH_DESTINATION, "127.0.0.1", true);
-    append(plan, CHAIN_OUTBOUND, matches, 3, VERDICT_REDIRECT, inbound_port, "the app calls its own service: as inbound");
+    append(plan, CHAIN_OUTBOUND, matches, 3, VERDICT_REDIRECT, inbound_port,
+           "the app calls its own service: as inbound");
     matches[2] = block_match(MATCH_DESTINATION, "::1", true);
-    append(plan, CHAIN_OUTBOUND, matches, 3, VERDICT_REDIRECT, inbound_port, "the app calls its own service: as inbound");
+    append(plan, CHAIN_OUTBOUND, matches, 3, VERDICT_REDIRECT, inbound_port,
+           "the app calls its own service: as inbound");
 }
 
 static void plan_outbound(struct plan *plan, const struct options *options)
@@ -100,7 +102,8 @@ static void plan_outbound(struct plan *plan, const struct options *options)
     if (options->include_outbound_cidrs.all || options->include_outbound_ports.all)
         append(plan, CHAIN_OUTBOUND, NULL, 0, VERDICT_REDIRECT, outbound, "every other outbound connection");
     else
-        append_blocks(plan, &options->include_outbound_cidrs, VERDICT_REDIRECT, outbound, "included outbound destination");
+        append_blocks(plan, &options->include_outbound_cidrs, VERDICT_REDIRECT, outbound,
+                      "included outbound destination");
 }
 
 static void plan_inbound(struct plan *plan, const struct options *options)

@@ -14,7 +14,7 @@ static void render_match(const struct match *match, struct strbuf *text)
 
     switch (match->kind) {
     case MATCH_OUT_LOOPBACK:
-        strbuf_printf(text, "oif %s\"lo\" ", not);
+        strbuf_printf(text, "oif %s\"lo\" ", not );
         break;
     case MATCH_UID:
         strbuf_printf(text, "meta skuid %s%u ", not, match->id);

@@ -49,7 +49,8 @@ static bool match_holds(const struct match *match, const struct flow *flow)
     case MATCH_GID:
         return (flow->gid == match->id) != match->negated;
     case MATCH_SOURCE: /* a negated block is still one of its own address family */
-        return flow->source->sa_family == match->block.family && cidr_contains(&match->block, flow->source) != match->negated;
+        return flow->source->sa_family == match->block.family &&
+               cidr_contains(&match->block, flow->source) != match->negated;
     case MATCH_DESTINATION:
         return flow->destination->sa_family == match->block.family &&
                cidr_contains(&match->block, flow->destination) != match->negated;

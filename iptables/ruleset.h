@@ -28,8 +28,8 @@ enum match_kind {
 struct match {
     enum match_kind kind;
     bool negated;
-    uint32_t id; /* MATCH_UID, MATCH_GID */
-    struct cidr block; /* MATCH_SOURCE, MATCH_DESTINATION */
+    uint32_t id;             /* MATCH_UID, MATCH_GID */
+    struct cidr block;       /* MATCH_SOURCE, MATCH_DESTINATION */
     struct port_range ports; /* MATCH_PORT */
 };
 

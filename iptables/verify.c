@@ -108,7 +108,8 @@ static int dial_as_other(const struct options *options, const union inet_address
     child = fork();
     if (child == 0) {
         *report = (struct report){ 0 };
-        if (setgroups(0, NULL) < 0 || setgid(other_id(&options->proxy_gids)) < 0 || setuid(other_id(&options->proxy_uids)) < 0)
+        if (setgroups(0, NULL) < 0 || setgid(other_id(&options->proxy_gids)) < 0 ||
+            setuid(other_id(&options->proxy_uids)) < 0)
             report->error = -errno;
         else
             report->error = dial(destination, deadline_ms, read_answer, report);
@@ -152,9 +153,10 @@ static bool has_arrived(int listener, const union inet_address *destination, con
     while ((fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC)) >= 0) {
         union inet_address original, peer;
         socklen_t length = sizeof original, peer_length = sizeof peer;
-        bool arrived = getsockopt(fd, destination->family == AF_INET ? IPPROTO_IP : IPPROTO_IPV6, SO_ORIGINAL_DST, &original,
-                                  &length) == 0 &&
-                       getpeername(fd, &peer.any, &peer_length) == 0 && sockaddr_equal(&original.any, &destination->any) &&
+        bool arrived = getsockopt(fd, destination->family == AF_INET ? IPPROTO_IP : IPPROTO_IPV6, SO_ORIGINAL_DST,
+                                  &original, &length) == 0 &&
+                       getpeername(fd, &peer.any, &peer_length) == 0 &&
+                       sockaddr_equal(&original.any, &destination->any) &&
                        sockaddr_port(&peer.any) == sockaddr_port(&source->any);
 
         close(fd);
@@ -178,18 +180,22 @@ static const char *why_not(int error)
     }
 }
 
-static int verify_family(const struct options *options, const struct ruleset *ruleset, sa_family_t family)
+static int verify_family(const struct options *options, const struct ruleset *ruleset, sa_family_t family,
+                         unsigned *proven)
 {
     const char *name = family == AF_INET ? "IPv4" : "IPv6";
     char expected[SOCKADDR_TEXT_SIZE + 16], destination_text[SOCKADDR_TEXT_SIZE];
     union inet_address destination, any_source;
-    struct flow flow = { .chain = CHAIN_OUTBOUND, .uid = other_id(&options->proxy_uids), .gid = other_id(&options->proxy_gids) };
+    struct flow flow = { .chain = CHAIN_OUTBOUND,
+                         .uid = other_id(&options->proxy_uids),
+                         .gid = other_id(&options->proxy_gids) };
     const struct rule *rule;
     struct report report;
     int listener = -1, r;
     bool running, arrived;
 
-    sockaddr_parse_host(family == AF_INET ? INTERCEPTION_PROBE_IPV4 : INTERCEPTION_PROBE_IPV6, INTERCEPTION_PROBE_PORT, &destination);
+    sockaddr_parse_host(family == AF_INET ? INTERCEPTION_PROBE_IPV4 : INTERCEPTION_PROBE_IPV6, INTERCEPTION_PROBE_PORT,
+                        &destination);
     sockaddr_parse_host(family == AF_INET ? "0.0.0.0" : "::", 0, &any_source);
     flow.source = &any_source.any;
     flow.destination = &destination.any;
@@ -220,18 +226,22 @@ static int verify_family(const struct options *options, const struct ruleset *ru
         return 0;
     }
     if (!arrived) {
-        fprintf(stderr, "outrigger-init: %s: a connection to %s did not arrive at port %u: %s\n", name, destination_text,
-                rule->port, r < 0 ? strerror(-r) : why_not(report.error));
+        fprintf(stderr, "outrigger-init: %s: a connection to %s did not arrive at port %u: %s\n", name,
+                destination_text, rule->port, r < 0 ? strerror(-r) : why_not(report.error));
         return -EPROTO;
     }
     printf("%s: verified: a connection to %s arrived at port %u%s\n", name, destination_text, rule->port,
            running ? ", and the running proxy answered" : "");
+    (*proven)++;
     return 0;
 }
 
-int verify_run(const struct options *options, const struct ruleset *ruleset)
+int verify_run(const struct options *options, const struct ruleset *ruleset, unsigned *ret_proven)
 {
-    int ipv4 = verify_family(options, ruleset, AF_INET), ipv6 = verify_family(options, ruleset, AF_INET6);
+    int ipv4, ipv6;
 
+    *ret_proven = 0;
+    ipv4 = verify_family(options, ruleset, AF_INET, ret_proven);
+    ipv6 = verify_family(options, ruleset, AF_INET6, ret_proven);
     return ipv4 < 0 ? ipv4 : ipv6;
 }

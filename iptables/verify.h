@@ -9,8 +9,10 @@
 
 /*
  * Dials a documentation address of each family as another uid than the proxy's. The connection must arrive at the
- * capture port with its original destination: at ours, or where a running proxy holds the port, at its own, which answers.
- * Prints one line a family.
- * Returns 0 when every family that can be tried was proven (or none can be), or -EPROTO.
+ * capture port with its original destination: at ours, or where a running proxy holds the port, at its own, which
+ * answers. Prints one line a family; one that cannot be tried (no route, not captured by these options) is no failure.
+ *
+ * ret_proven   how many families were proven
+ * Returns 0, or -EPROTO when a connection did not arrive.
  */
-int verify_run(const struct options *options, const struct ruleset *ruleset);
+int verify_run(const struct options *options, const struct ruleset *ruleset, unsigned *ret_proven);

@@ -19,21 +19,20 @@ enum action {
     ACTION_HELP,
 };
 
-static const char help[] =
-    "Usage: outrigger [-c FILE] [--check | --dump-config | --schema | --version]\n"
-    "\n"
-    "Runs the proxy in the foreground until SIGTERM, which drains it and then ends it.\n"
-    "\n"
-    "  -c, --config FILE   configuration; default " CONFIG_DEFAULT_PATH ", and when that\n"
-    "                      does not exist: transparent passthrough with the default policies\n"
-    "      --check         check the configuration, say everything that is wrong with it, end\n"
-    "      --dump-config   print the configuration in force with all its defaults, end\n"
-    "      --schema        print the configuration's JSON Schema, end\n"
-    "      --version       print the version, end\n"
-    "  -h, --help          print this, end\n"
-    "\n"
-    "Exit: 0 clean, 1 failed while starting or running, 2 wrong usage or configuration.\n"
-    "Every key is explained in docs/configuration.md. outriggerctl talks to a running proxy.\n";
+static const char help[] = "Usage: outrigger [-c FILE] [--check | --dump-config | --schema | --version]\n"
+                           "\n"
+                           "Runs the proxy in the foreground until SIGTERM, which drains it and then ends it.\n"
+                           "\n"
+                           "  -c, --config FILE   configuration; default " CONFIG_DEFAULT_PATH ", and when that\n"
+                           "                      does not exist: transparent passthrough with the default policies\n"
+                           "      --check         check the configuration, say everything that is wrong with it, end\n"
+                           "      --dump-config   print the configuration in force with all its defaults, end\n"
+                           "      --schema        print the configuration's JSON Schema, end\n"
+                           "      --version       print the version, end\n"
+                           "  -h, --help          print this, end\n"
+                           "\n"
+                           "Exit: 0 clean, 1 failed while starting or running, 2 wrong usage or configuration.\n"
+                           "Every key is explained in docs/configuration.md. outriggerctl talks to a running proxy.\n";
 
 static int print(void (*append)(struct strbuf *text))
 {
@@ -86,9 +85,12 @@ static int with_config(const char *path, enum action action)
 int main(int argc, char **argv)
 {
     static const struct option options[] = {
-        { "config", required_argument, NULL, 'c' },      { "check", no_argument, NULL, 'k' },
-        { "dump-config", no_argument, NULL, 'd' },       { "schema", no_argument, NULL, 's' },
-        { "version", no_argument, NULL, 'v' },           { "help", no_argument, NULL, 'h' },
+        { "config", required_argument, NULL, 'c' },
+        { "check", no_argument, NULL, 'k' },
+        { "dump-config", no_argument, NULL, 'd' },
+        { "schema", no_argument, NULL, 's' },
+        { "version", no_argument, NULL, 'v' },
+        { "help", no_argument, NULL, 'h' },
         { 0 },
     };
     enum action action = ACTION_RUN;

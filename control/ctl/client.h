@@ -19,5 +19,5 @@ struct client_answer {
  * ret_answer   set on success only
  * Returns 0, or a negative errno: of connect(2), -ETIMEDOUT after `timeout_ms`, -EPROTO when the answer is not HTTP.
  */
-int client_request(const char *socket_path, const char *method, const char *path, const char *accept, uint64_t timeout_ms,
-                   struct client_answer *ret_answer);
+int client_request(const char *socket_path, const char *method, const char *path, const char *accept,
+                   uint64_t timeout_ms, struct client_answer *ret_answer);

@@ -8,7 +8,7 @@
 
 enum ctl_exit {
     CTL_DONE = 0,
-    CTL_NO = 1,           /* `ready` when not ready; a command that was refused */
+    CTL_NO = 1, /* `ready` when not ready; a command that was refused */
     CTL_USAGE = 2,
     CTL_UNREACHABLE = 69, /* EX_UNAVAILABLE of sysexits.h: no proxy answers, or it took too long */
 };

@@ -20,9 +20,11 @@ static const struct subcommand subcommands[] = {
     { "ready", "", "say whether the proxy is ready (exit 0) or not, and why not (exit 1)", false, false, ctl_ready },
     { "wait", "[--timeout 60s] [--interval 250ms]", "wait until the proxy is ready", true, false, ctl_wait },
     { "run", "[--timeout 60s] [--on-timeout fail|start] [--quit] -- CMD...",
-      "wait, then run CMD, pass signals on, return its exit code; --quit ends the proxy afterwards", true, true, ctl_run },
+      "wait, then run CMD, pass signals on, return its exit code; --quit ends the proxy afterwards", true, true,
+      ctl_run },
     { "status", "", "show state, traffic and endpoints", false, false, ctl_status },
-    { "drain", "", "stop being ready and accept no new inbound connections; the proxy goes on running", false, false, ctl_drain },
+    { "drain", "", "stop being ready and accept no new inbound connections; the proxy goes on running", false, false,
+      ctl_drain },
     { "quit", "", "drain, then end the proxy", false, false, ctl_quit },
 };
 
@@ -53,7 +55,8 @@ static int parse_duration(const char *option, const char *text, uint64_t *ret_ms
 {
     if (units_parse_duration(text, ret_ms) == 0 && *ret_ms <= 86400000)
         return 0;
-    fprintf(stderr, "outriggerctl: --%s: \"%s\" is not a duration; allowed: 0 to 24h, as 250ms, 5s, 1m, 1h\n", option, text);
+    fprintf(stderr, "outriggerctl: --%s: \"%s\" is not a duration; allowed: 0 to 24h, as 250ms, 5s, 1m, 1h\n", option,
+            text);
     return CTL_USAGE;
 }
 
@@ -107,8 +110,10 @@ static int parse_subcommand(const struct subcommand *subcommand, int argc, char 
 int main(int argc, char **argv)
 {
     static const struct option known[] = {
-        { "socket", required_argument, NULL, 's' }, { "json", no_argument, NULL, 'j' },
-        { "version", no_argument, NULL, 'v' },      { "help", no_argument, NULL, 'h' },
+        { "socket", required_argument, NULL, 's' },
+        { "json", no_argument, NULL, 'j' },
+        { "version", no_argument, NULL, 'v' },
+        { "help", no_argument, NULL, 'h' },
         { 0 },
     };
     struct ctl_options options = { .socket_path = CTL_DEFAULT_SOCKET, .timeout_ms = 60000, .interval_ms = 250 };

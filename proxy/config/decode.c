@@ -70,7 +70,8 @@ static int init_field(struct decode *decode, const struct field *field, void *ba
     case FIELD_SIZE:
     case FIELD_ENUM:
     case FIELD_FLAGS:
-        value = original_destination && field->has_def_original_destination ? field->def_original_destination : field->def;
+        value = original_destination && field->has_def_original_destination ? field->def_original_destination
+                                                                            : field->def;
         memcpy(at, &value, sizeof value);
         return 0;
     case FIELD_PATH:

@@ -6,8 +6,8 @@
 #include "proxy/config/report.h"
 
 /*
- * Sets every default and then what `root` says. `root` may be NULL (an empty document). Memory comes from config->arena.
- * Mistakes go to `report`; decoding goes on behind them, so that one run finds all.
- * Returns 0 or -ENOMEM.
+ * Sets every default and then what `root` says. `root` may be NULL (an empty document). Memory comes from
+ * config->arena. Mistakes go to `report`; decoding goes on behind them, so that one run finds all. Returns 0 or
+ * -ENOMEM.
  */
 int config_decode(const struct node *root, struct config *config, struct report *report);

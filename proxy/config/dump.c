@@ -97,7 +97,8 @@ static void dump_scalar(const struct field *field, const void *at, struct strbuf
     }
 }
 
-static void dump_section(const struct section *section, const void *base, unsigned depth, bool in_item, struct strbuf *text);
+static void dump_section(const struct section *section, const void *base, unsigned depth, bool in_item,
+                         struct strbuf *text);
 
 static void dump_items(const struct field *field, const struct dumped_list *list, unsigned depth, struct strbuf *text)
 {
@@ -129,7 +130,8 @@ static bool is_left_out(const struct field *field, const void *at)
 }
 
 /* The first line of an item stands behind its dash. */
-static void dump_section(const struct section *section, const void *base, unsigned depth, bool in_item, struct strbuf *text)
+static void dump_section(const struct section *section, const void *base, unsigned depth, bool in_item,
+                         struct strbuf *text)
 {
     bool first = in_item;
 

@@ -56,7 +56,8 @@ int match_rules_build(struct config *config)
             for (size_t k = 0; k < match->addresses.count; k++) {
                 for (size_t l = 0; l < MAX(match->ports.count, (size_t)1); l++)
                     rules[at++] = (struct match_rule){ .block = match->addresses.items[k],
-                                                       .ports = match->ports.count > 0 ? match->ports.items[l] : every_port,
+                                                       .ports = match->ports.count > 0 ? match->ports.items[l]
+                                                                                       : every_port,
                                                        .cluster = (uint32_t)i };
             }
         }

@@ -11,5 +11,6 @@
  */
 int match_rules_build(struct config *config);
 
-/* Two rules of the same rank that share a destination: which would win is undefined. Neighbours in the order suffice. */
+/* Two rules of the same rank that share a destination: which would win is undefined. Neighbours in the order suffice.
+ */
 bool match_rules_tie(const struct match_rule *a, const struct match_rule *b);

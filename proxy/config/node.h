@@ -30,7 +30,7 @@ struct node_entry {
 
 struct node {
     enum node_kind kind;
-    bool plain; /* a scalar without quotes */
+    bool plain;            /* a scalar without quotes */
     unsigned line, column; /* from 1 */
     const char *text;      /* scalar: terminated, without NUL bytes inside */
     struct node_entry *entries;

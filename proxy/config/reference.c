@@ -149,8 +149,9 @@ void config_reference(struct strbuf *text)
 
         strbuf_printf(text, "\n## `%s`\n\n", field->key);
         if (field->section == &schema_defaults) {
-            strbuf_printf(text, "%s\n\nThe keys are `timeouts`, `retry` and `circuit_breaker`, as in [`clusters`](#clusters).\n",
-                          field->doc);
+            strbuf_printf(
+                text, "%s\n\nThe keys are `timeouts`, `retry` and `circuit_breaker`, as in [`clusters`](#clusters).\n",
+                field->doc);
             continue;
         }
         strbuf_append(text, head);

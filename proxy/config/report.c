@@ -59,7 +59,8 @@ char *report_text(struct report *report)
     qsort(report->lines, kept_lines(report), sizeof report->lines[0], compare_lines);
     strbuf_init(&text, REPORT_MOST_ERRORS * (MOST_LINE_BYTES + 1) + 256);
     for (unsigned i = 0; i < kept_lines(report); i++)
-        strbuf_printf(&text, "%s\n", report->lines[i].text ? report->lines[i].text : "an error that needs more memory to tell");
+        strbuf_printf(&text, "%s\n",
+                      report->lines[i].text ? report->lines[i].text : "an error that needs more memory to tell");
     if (report->count > REPORT_MOST_ERRORS)
         strbuf_printf(&text, "%.256s: %u more errors\n", report->file, report->count - REPORT_MOST_ERRORS);
     return strbuf_take(&text);

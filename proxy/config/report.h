@@ -1,6 +1,6 @@
 /*
- * Collects everything that is wrong with a configuration, one line each: `file:line:column: path: what is wrong, what is
- * allowed`. At most REPORT_MOST_ERRORS lines; further errors are only counted.
+ * Collects everything that is wrong with a configuration, one line each: `file:line:column: path: what is wrong, what
+ * is allowed`. At most REPORT_MOST_ERRORS lines; further errors are only counted.
  */
 #pragma once
 

@@ -26,246 +26,527 @@ static const char *const unmatched_policies[] = { "passthrough", "refuse", NULL 
 static const char *const retry_causes[] = { "refused", "timeout", "unreachable", "reset_before_reply", NULL };
 
 static const struct field log_fields[] = {
-    { .key = "level", .type = FIELD_ENUM, .offset = offsetof(struct log_config, level), .names = log_levels,
-      .def = LOG_INFO, .reload = RELOAD_RESTART, .doc = "The least important kind of message that is written." },
-    { .key = "format", .type = FIELD_ENUM, .offset = offsetof(struct log_config, format), .names = log_formats,
-      .def = LOG_FORMAT_JSON, .reload = RELOAD_RESTART, .doc = "One JSON object or one plain text line a message, on standard error." },
+    { .key = "level",
+      .type = FIELD_ENUM,
+      .offset = offsetof(struct log_config, level),
+      .names = log_levels,
+      .def = LOG_INFO,
+      .reload = RELOAD_RESTART,
+      .doc = "The least important kind of message that is written." },
+    { .key = "format",
+      .type = FIELD_ENUM,
+      .offset = offsetof(struct log_config, format),
+      .names = log_formats,
+      .def = LOG_FORMAT_JSON,
+      .reload = RELOAD_RESTART,
+      .doc = "One JSON object or one plain text line a message, on standard error." },
 };
 static const struct section log_section = { .size = sizeof(struct log_config), FIELDS(log_fields) };
 
 static const struct field health_fields[] = {
-    { .key = "port", .type = FIELD_NUMBER, .offset = offsetof(struct health_config, port), .min = 1, .max = 65535,
-      .def = 15021, .reload = RELOAD_RESTART, .doc = "Port of `/healthz/ready`, `/healthz/live` and `/metrics`, on every address." },
+    { .key = "port",
+      .type = FIELD_NUMBER,
+      .offset = offsetof(struct health_config, port),
+      .min = 1,
+      .max = 65535,
+      .def = 15021,
+      .reload = RELOAD_RESTART,
+      .doc = "Port of `/healthz/ready`, `/healthz/live` and `/metrics`, on every address." },
 };
 static const struct section health_section = { .size = sizeof(struct health_config), FIELDS(health_fields) };
 
 #define ALLOW_OFFSET(member) (offsetof(struct control_config, allow.member) - offsetof(struct control_config, allow))
 static const struct field allow_fields[] = {
-    { .key = "read", .type = FIELD_UIDS, .offset = ALLOW_OFFSET(read), .min = 1, .max = 64, .def_text = "any",
-      .reload = RELOAD_RESTART, .doc = "Who may ask: readiness, status, metrics." },
-    { .key = "quit", .type = FIELD_UIDS, .offset = ALLOW_OFFSET(quit), .min = 1, .max = 64, .def_text = "own 0",
-      .reload = RELOAD_RESTART, .doc = "Who may end the proxy with `quit`." },
-    { .key = "all", .type = FIELD_UIDS, .offset = ALLOW_OFFSET(all), .min = 1, .max = 64, .def_text = "own 0",
-      .reload = RELOAD_RESTART, .doc = "Who may give every command." },
+    { .key = "read",
+      .type = FIELD_UIDS,
+      .offset = ALLOW_OFFSET(read),
+      .min = 1,
+      .max = 64,
+      .def_text = "any",
+      .reload = RELOAD_RESTART,
+      .doc = "Who may ask: readiness, status, metrics." },
+    { .key = "quit",
+      .type = FIELD_UIDS,
+      .offset = ALLOW_OFFSET(quit),
+      .min = 1,
+      .max = 64,
+      .def_text = "own 0",
+      .reload = RELOAD_RESTART,
+      .doc = "Who may end the proxy with `quit`." },
+    { .key = "all",
+      .type = FIELD_UIDS,
+      .offset = ALLOW_OFFSET(all),
+      .min = 1,
+      .max = 64,
+      .def_text = "own 0",
+      .reload = RELOAD_RESTART,
+      .doc = "Who may give every command." },
 };
 static const struct section allow_section = { FIELDS(allow_fields) };
 
 static const struct field control_fields[] = {
-    { .key = "path", .type = FIELD_PATH, .offset = offsetof(struct control_config, path), .min = 2, .max = 107,
-      .def_text = "/run/outrigger/control.sock", .reload = RELOAD_RESTART, .doc = "The control socket." },
-    { .key = "allow", .type = FIELD_SECTION, .offset = offsetof(struct control_config, allow), .section = &allow_section,
-      .doc = "Which uids may give which command (checked with SO_PEERCRED): `any`, `own` (the proxy's uid) or a number." },
+    { .key = "path",
+      .type = FIELD_PATH,
+      .offset = offsetof(struct control_config, path),
+      .min = 2,
+      .max = 107,
+      .def_text = "/run/outrigger/control.sock",
+      .reload = RELOAD_RESTART,
+      .doc = "The control socket." },
+    { .key = "allow",
+      .type = FIELD_SECTION,
+      .offset = offsetof(struct control_config, allow),
+      .section = &allow_section,
+      .doc =
+          "Which uids may give which command (checked with SO_PEERCRED): `any`, `own` (the proxy's uid) or a number." },
 };
 static const struct section control_section = { .size = sizeof(struct control_config), FIELDS(control_fields) };
 
 static const struct field limits_fields[] = {
-    { .key = "max_connections", .type = FIELD_NUMBER, .offset = offsetof(struct limits_config, max_connections), .min = 1,
-      .max = 10000000, .def = CONFIG_AUTO, .keyword = "auto", .reload = RELOAD_RESTART,
+    { .key = "max_connections",
+      .type = FIELD_NUMBER,
+      .offset = offsetof(struct limits_config, max_connections),
+      .min = 1,
+      .max = 10000000,
+      .def = CONFIG_AUTO,
+      .keyword = "auto",
+      .reload = RELOAD_RESTART,
       .doc = "Accepted client connections at one time. `auto`: half of the descriptors, less a reserve." },
-    { .key = "buffer_memory", .type = FIELD_SIZE, .offset = offsetof(struct limits_config, buffer_memory_bytes), .min = MIB,
-      .max = 1024 * GIB, .def = 64 * MIB, .reload = RELOAD_RESTART,
-      .doc = "Memory for bytes that their receiver has not taken yet, for the whole process. Each direction of a connection "
+    { .key = "buffer_memory",
+      .type = FIELD_SIZE,
+      .offset = offsetof(struct limits_config, buffer_memory_bytes),
+      .min = MIB,
+      .max = 1024 * GIB,
+      .def = 64 * MIB,
+      .reload = RELOAD_RESTART,
+      .doc = "Memory for bytes that their receiver has not taken yet, for the whole process. Each direction of a "
+             "connection "
              "has 4 KiB besides, so that none starves." },
-    { .key = "buffer_per_connection", .type = FIELD_SIZE, .offset = offsetof(struct limits_config, buffer_per_connection_bytes),
-      .min = 4 * KIB, .max = GIB, .def = 256 * KIB, .reload = RELOAD_RESTART,
+    { .key = "buffer_per_connection",
+      .type = FIELD_SIZE,
+      .offset = offsetof(struct limits_config, buffer_per_connection_bytes),
+      .min = 4 * KIB,
+      .max = GIB,
+      .def = 256 * KIB,
+      .reload = RELOAD_RESTART,
       .doc = "The most of that memory that one direction of one connection may hold." },
 };
 static const struct section limits_section = { .size = sizeof(struct limits_config), FIELDS(limits_fields) };
 
 static const struct field drain_fields[] = {
-    { .key = "delay", .type = FIELD_DURATION, .offset = offsetof(struct drain_config, delay_ms), .max = HOUR,
-      .reload = RELOAD_RESTART, .doc = "How long inbound connections are still accepted once draining has begun." },
-    { .key = "minimum", .type = FIELD_DURATION, .offset = offsetof(struct drain_config, minimum_ms), .max = HOUR,
-      .reload = RELOAD_RESTART, .doc = "The process does not end earlier than this, even with no connection left." },
-    { .key = "timeout", .type = FIELD_DURATION, .offset = offsetof(struct drain_config, timeout_ms), .max = 24 * HOUR,
-      .def = 25 * SECOND, .reload = RELOAD_RESTART, .doc = "Connections that are left after this long are reset." },
+    { .key = "delay",
+      .type = FIELD_DURATION,
+      .offset = offsetof(struct drain_config, delay_ms),
+      .max = HOUR,
+      .reload = RELOAD_RESTART,
+      .doc = "How long inbound connections are still accepted once draining has begun." },
+    { .key = "minimum",
+      .type = FIELD_DURATION,
+      .offset = offsetof(struct drain_config, minimum_ms),
+      .max = HOUR,
+      .reload = RELOAD_RESTART,
+      .doc = "The process does not end earlier than this, even with no connection left." },
+    { .key = "timeout",
+      .type = FIELD_DURATION,
+      .offset = offsetof(struct drain_config, timeout_ms),
+      .max = 24 * HOUR,
+      .def = 25 * SECOND,
+      .reload = RELOAD_RESTART,
+      .doc = "Connections that are left after this long are reset." },
 };
 static const struct section drain_section = { .size = sizeof(struct drain_config), FIELDS(drain_fields) };
 
 static const struct field timeouts_fields[] = {
-    { .key = "connect", .type = FIELD_DURATION, .offset = offsetof(struct timeouts_config, connect_ms), .min = 1,
-      .max = 10 * MINUTE, .def = 3 * SECOND, .def_original_destination = 10 * SECOND, .has_def_original_destination = true,
-      .reload = RELOAD_NEW_CONNECTIONS, .doc = "Longest wait for one upstream attempt." },
-    { .key = "idle", .type = FIELD_DURATION, .offset = offsetof(struct timeouts_config, idle_ms), .max = 365 * DAY,
-      .def = HOUR, .reload = RELOAD_NEW_CONNECTIONS, .doc = "A connection ends when no byte has passed for this long; 0 = never." },
-    { .key = "half_close", .type = FIELD_DURATION, .offset = offsetof(struct timeouts_config, half_close_ms), .max = 365 * DAY,
-      .def = 10 * MINUTE, .reload = RELOAD_NEW_CONNECTIONS,
+    { .key = "connect",
+      .type = FIELD_DURATION,
+      .offset = offsetof(struct timeouts_config, connect_ms),
+      .min = 1,
+      .max = 10 * MINUTE,
+      .def = 3 * SECOND,
+      .def_original_destination = 10 * SECOND,
+      .has_def_original_destination = true,
+      .reload = RELOAD_NEW_CONNECTIONS,
+      .doc = "Longest wait for one upstream attempt." },
+    { .key = "idle",
+      .type = FIELD_DURATION,
+      .offset = offsetof(struct timeouts_config, idle_ms),
+      .max = 365 * DAY,
+      .def = HOUR,
+      .reload = RELOAD_NEW_CONNECTIONS,
+      .doc = "A connection ends when no byte has passed for this long; 0 = never." },
+    { .key = "half_close",
+      .type = FIELD_DURATION,
+      .offset = offsetof(struct timeouts_config, half_close_ms),
+      .max = 365 * DAY,
+      .def = 10 * MINUTE,
+      .reload = RELOAD_NEW_CONNECTIONS,
       .doc = "The same once one side has finished sending (FIN); 0 = `idle` goes on to count." },
-    { .key = "dead_peer", .type = FIELD_DURATION, .offset = offsetof(struct timeouts_config, dead_peer_ms), .max = DAY,
-      .def = 30 * SECOND, .reload = RELOAD_NEW_CONNECTIONS,
-      .doc = "A peer that has acknowledged nothing for this long, with bytes owed to it, is given up. One that acknowledges but "
+    { .key = "dead_peer",
+      .type = FIELD_DURATION,
+      .offset = offsetof(struct timeouts_config, dead_peer_ms),
+      .max = DAY,
+      .def = 30 * SECOND,
+      .reload = RELOAD_NEW_CONNECTIONS,
+      .doc = "A peer that has acknowledged nothing for this long, with bytes owed to it, is given up. One that "
+             "acknowledges but "
              "does not read is alive. 0 = left to the kernel (about 15 minutes)." },
-    { .key = "keepalive", .type = FIELD_DURATION, .offset = offsetof(struct timeouts_config, keepalive_ms), .max = 9 * HOUR,
-      .def = 15 * SECOND, .reload = RELOAD_NEW_CONNECTIONS,
-      .doc = "An idle peer is probed after this long (whole seconds, rounded up), so that a dead one is noticed and NAT "
-             "entries stay alive; 0 = off." },
+    { .key = "keepalive",
+      .type = FIELD_DURATION,
+      .offset = offsetof(struct timeouts_config, keepalive_ms),
+      .max = 9 * HOUR,
+      .def = 15 * SECOND,
+      .reload = RELOAD_NEW_CONNECTIONS,
+      .doc =
+          "An idle peer is probed after this long (whole seconds, rounded up), so that a dead one is noticed and NAT "
+          "entries stay alive; 0 = off." },
 };
 static const struct section timeouts_section = { .size = sizeof(struct timeouts_config), FIELDS(timeouts_fields) };
 
 #define BACKOFF_OFFSET(member) (offsetof(struct retry_config, backoff.member) - offsetof(struct retry_config, backoff))
 static const struct field backoff_fields[] = {
-    { .key = "base", .type = FIELD_DURATION, .offset = BACKOFF_OFFSET(base_ms), .min = 1, .max = MINUTE, .def = 25,
-      .reload = RELOAD_NEW_CONNECTIONS, .doc = "Upper end of the first pause; it doubles with each." },
-    { .key = "max", .type = FIELD_DURATION, .offset = BACKOFF_OFFSET(max_ms), .min = 1, .max = 10 * MINUTE, .def = 250,
-      .reload = RELOAD_NEW_CONNECTIONS, .doc = "Upper end of every pause." },
+    { .key = "base",
+      .type = FIELD_DURATION,
+      .offset = BACKOFF_OFFSET(base_ms),
+      .min = 1,
+      .max = MINUTE,
+      .def = 25,
+      .reload = RELOAD_NEW_CONNECTIONS,
+      .doc = "Upper end of the first pause; it doubles with each." },
+    { .key = "max",
+      .type = FIELD_DURATION,
+      .offset = BACKOFF_OFFSET(max_ms),
+      .min = 1,
+      .max = 10 * MINUTE,
+      .def = 250,
+      .reload = RELOAD_NEW_CONNECTIONS,
+      .doc = "Upper end of every pause." },
 };
 static const struct section backoff_section = { FIELDS(backoff_fields) };
 
 static const struct field retry_fields[] = {
-    { .key = "attempts", .type = FIELD_NUMBER, .offset = offsetof(struct retry_config, attempts), .min = 1, .max = 100,
-      .def = 3, .reload = RELOAD_NEW_CONNECTIONS, .doc = "Tries in all, other endpoints first; 1 = no retry." },
-    { .key = "on", .type = FIELD_FLAGS, .offset = offsetof(struct retry_config, on), .names = retry_causes,
+    { .key = "attempts",
+      .type = FIELD_NUMBER,
+      .offset = offsetof(struct retry_config, attempts),
+      .min = 1,
+      .max = 100,
+      .def = 3,
+      .reload = RELOAD_NEW_CONNECTIONS,
+      .doc = "Tries in all, other endpoints first; 1 = no retry." },
+    { .key = "on",
+      .type = FIELD_FLAGS,
+      .offset = offsetof(struct retry_config, on),
+      .names = retry_causes,
       .def = RETRY_ON_REFUSED | RETRY_ON_TIMEOUT | RETRY_ON_UNREACHABLE | RETRY_ON_RESET_BEFORE_REPLY,
       .reload = RELOAD_NEW_CONNECTIONS,
-      .doc = "What is worth another try. `reset_before_reply` without `replay` covers only resets before any client byte was sent." },
-    { .key = "backoff", .type = FIELD_SECTION, .offset = offsetof(struct retry_config, backoff), .section = &backoff_section,
+      .doc = "What is worth another try. `reset_before_reply` without `replay` covers only resets before any client "
+             "byte was sent." },
+    { .key = "backoff",
+      .type = FIELD_SECTION,
+      .offset = offsetof(struct retry_config, backoff),
+      .section = &backoff_section,
       .doc = "Pauses between tries, once every endpoint was tried: random between nothing and the upper end." },
-    { .key = "replay", .type = FIELD_SIZE, .offset = offsetof(struct retry_config, replay_bytes), .max = MIB,
+    { .key = "replay",
+      .type = FIELD_SIZE,
+      .offset = offsetof(struct retry_config, replay_bytes),
+      .max = MIB,
       .reload = RELOAD_NEW_CONNECTIONS,
-      .doc = "Bytes of the client that are kept until the first byte of the reply, and sent again on a retry. Only for servers "
+      .doc = "Bytes of the client that are kept until the first byte of the reply, and sent again on a retry. Only for "
+             "servers "
              "where a request may arrive twice; 0 = off." },
 };
 static const struct section retry_section = { .size = sizeof(struct retry_config), FIELDS(retry_fields) };
 
 static const struct field circuit_breaker_fields[] = {
-    { .key = "max_connections", .type = FIELD_NUMBER, .offset = offsetof(struct circuit_breaker_config, max_connections),
-      .max = 10000000, .def = 1024, .def_original_destination = CONFIG_UNLIMITED, .has_def_original_destination = true,
-      .reload = RELOAD_NEW_CONNECTIONS, .doc = "Connections of this cluster at one time, over all workers; 0 = no limit." },
+    { .key = "max_connections",
+      .type = FIELD_NUMBER,
+      .offset = offsetof(struct circuit_breaker_config, max_connections),
+      .max = 10000000,
+      .def = 1024,
+      .def_original_destination = CONFIG_UNLIMITED,
+      .has_def_original_destination = true,
+      .reload = RELOAD_NEW_CONNECTIONS,
+      .doc = "Connections of this cluster at one time, over all workers; 0 = no limit." },
 };
 static const struct section circuit_breaker_section = { .size = sizeof(struct circuit_breaker_config),
                                                         FIELDS(circuit_breaker_fields) };
 
 static const struct field match_fields[] = {
-    { .key = "addresses", .type = FIELD_CIDRS, .presence = PRESENCE_REQUIRED, .offset = offsetof(struct match_config, addresses),
-      .min = 1, .max = 1024, .reload = RELOAD_NEW_CONNECTIONS, .doc = "Original destinations: addresses or blocks." },
-    { .key = "ports", .type = FIELD_PORTS, .offset = offsetof(struct match_config, ports), .min = 1, .max = 1024,
-      .reload = RELOAD_NEW_CONNECTIONS, .doc = "Ports or ranges; left out: every port." },
+    { .key = "addresses",
+      .type = FIELD_CIDRS,
+      .presence = PRESENCE_REQUIRED,
+      .offset = offsetof(struct match_config, addresses),
+      .min = 1,
+      .max = 1024,
+      .reload = RELOAD_NEW_CONNECTIONS,
+      .doc = "Original destinations: addresses or blocks." },
+    { .key = "ports",
+      .type = FIELD_PORTS,
+      .offset = offsetof(struct match_config, ports),
+      .min = 1,
+      .max = 1024,
+      .reload = RELOAD_NEW_CONNECTIONS,
+      .doc = "Ports or ranges; left out: every port." },
 };
 static const struct section match_section = { .size = sizeof(struct match_config), FIELDS(match_fields) };
 
 static const struct field endpoint_fields[] = {
-    { .key = "address", .type = FIELD_ENDPOINT, .presence = PRESENCE_REQUIRED, .offset = offsetof(struct endpoint_config, address),
-      .reload = RELOAD_NEW_CONNECTIONS, .doc = "`10.0.0.1:80`, `[::1]:80` or `unix:/path`." },
+    { .key = "address",
+      .type = FIELD_ENDPOINT,
+      .presence = PRESENCE_REQUIRED,
+      .offset = offsetof(struct endpoint_config, address),
+      .reload = RELOAD_NEW_CONNECTIONS,
+      .doc = "`10.0.0.1:80`, `[::1]:80` or `unix:/path`." },
 };
 static const struct section endpoint_section = { .size = sizeof(struct endpoint_config), FIELDS(endpoint_fields) };
 
 /* The policies of a cluster: what `defaults` may set and every cluster inherits. */
-#define CLUSTER_POLICY_FIELDS                                                                                          \
-    { .key = "timeouts", .type = FIELD_SECTION, .offset = offsetof(struct cluster_config, timeouts),                   \
-      .section = &timeouts_section, .doc = "How long what may take." },                                                \
-    { .key = "retry", .type = FIELD_SECTION, .offset = offsetof(struct cluster_config, retry),                         \
-      .section = &retry_section, .doc = "Further tries when a connection cannot be made." },                           \
-    { .key = "circuit_breaker", .type = FIELD_SECTION, .offset = offsetof(struct cluster_config, circuit_breaker),     \
-      .section = &circuit_breaker_section, .doc = "Local limits; what goes beyond them is reset at once." }
+#define CLUSTER_POLICY_FIELDS                                                                                        \
+    { .key = "timeouts",                                                                                             \
+      .type = FIELD_SECTION,                                                                                         \
+      .offset = offsetof(struct cluster_config, timeouts),                                                           \
+      .section = &timeouts_section,                                                                                  \
+      .doc = "How long what may take." },                                                                            \
+        { .key = "retry",                                                                                            \
+          .type = FIELD_SECTION,                                                                                     \
+          .offset = offsetof(struct cluster_config, retry),                                                          \
+          .section = &retry_section,                                                                                 \
+          .doc = "Further tries when a connection cannot be made." },                                                \
+    {                                                                                                                \
+        .key = "circuit_breaker", .type = FIELD_SECTION, .offset = offsetof(struct cluster_config, circuit_breaker), \
+        .section = &circuit_breaker_section, .doc = "Local limits; what goes beyond them is reset at once."          \
+    }
 
 static const struct field defaults_fields[] = { CLUSTER_POLICY_FIELDS };
 const struct section schema_defaults = { .size = sizeof(struct cluster_config), FIELDS(defaults_fields) };
 
-#define CLUSTER_ENDPOINTS_FIELD                                                                                        \
-    { .key = "endpoints", .type = FIELD_LIST, .offset = offsetof(struct cluster_config, endpoints),                    \
-      .section = &endpoint_section, .max = 1024, .reload = RELOAD_NEW_CONNECTIONS,                                     \
-      .doc = "Where connections may go; used in turn." }
+#define CLUSTER_ENDPOINTS_FIELD                                                                       \
+    {                                                                                                 \
+        .key = "endpoints", .type = FIELD_LIST, .offset = offsetof(struct cluster_config, endpoints), \
+        .section = &endpoint_section, .max = 1024, .reload = RELOAD_NEW_CONNECTIONS,                  \
+        .doc = "Where connections may go; used in turn."                                              \
+    }
 
 static const struct field cluster_fields[] = {
-    { .key = "name", .type = FIELD_NAME, .presence = PRESENCE_REQUIRED, .offset = offsetof(struct cluster_config, name), .min = 1,
-      .max = 63, .reload = RELOAD_NEW_CONNECTIONS, .doc = "Unique; in status and metrics." },
-    { .key = "match", .type = FIELD_LIST, .offset = offsetof(struct cluster_config, match), .section = &match_section,
-      .max = 1024, .reload = RELOAD_NEW_CONNECTIONS,
-      .doc = "Captured outbound connections that belong to this cluster: longest prefix first, then the narrowest port range." },
-    { .key = "discovery", .type = FIELD_ENUM, .offset = offsetof(struct cluster_config, discovery), .names = discoveries,
-      .def = DISCOVERY_STATIC, .reload = RELOAD_NEW_CONNECTIONS,
-      .doc = "Where the endpoints come from: `static`, the list below; `original_destination`, the address that the client "
+    { .key = "name",
+      .type = FIELD_NAME,
+      .presence = PRESENCE_REQUIRED,
+      .offset = offsetof(struct cluster_config, name),
+      .min = 1,
+      .max = 63,
+      .reload = RELOAD_NEW_CONNECTIONS,
+      .doc = "Unique; in status and metrics." },
+    { .key = "match",
+      .type = FIELD_LIST,
+      .offset = offsetof(struct cluster_config, match),
+      .section = &match_section,
+      .max = 1024,
+      .reload = RELOAD_NEW_CONNECTIONS,
+      .doc = "Captured outbound connections that belong to this cluster: longest prefix first, then the narrowest port "
+             "range." },
+    { .key = "discovery",
+      .type = FIELD_ENUM,
+      .offset = offsetof(struct cluster_config, discovery),
+      .names = discoveries,
+      .def = DISCOVERY_STATIC,
+      .reload = RELOAD_NEW_CONNECTIONS,
+      .doc = "Where the endpoints come from: `static`, the list below; `original_destination`, the address that the "
+             "client "
              "dialled." },
     CLUSTER_ENDPOINTS_FIELD,
     CLUSTER_POLICY_FIELDS,
 };
-static const struct section cluster_section = { .size = sizeof(struct cluster_config), FIELDS(cluster_fields),
+static const struct section cluster_section = { .size = sizeof(struct cluster_config),
+                                                FIELDS(cluster_fields),
                                                 .is_cluster = true };
 
 /* A cluster without a name of its own: what one or more inbound ports use. */
 static const struct field inbound_cluster_fields[] = {
-    { .key = "discovery", .type = FIELD_ENUM, .offset = offsetof(struct cluster_config, discovery), .names = discoveries,
-      .def = DISCOVERY_ORIGINAL_DESTINATION, .reload = RELOAD_NEW_CONNECTIONS,
+    { .key = "discovery",
+      .type = FIELD_ENUM,
+      .offset = offsetof(struct cluster_config, discovery),
+      .names = discoveries,
+      .def = DISCOVERY_ORIGINAL_DESTINATION,
+      .reload = RELOAD_NEW_CONNECTIONS,
       .doc = "`original_destination`, the app's port itself, or `static`, which `endpoints` implies." },
     CLUSTER_ENDPOINTS_FIELD,
     CLUSTER_POLICY_FIELDS,
 };
-static const struct section inbound_cluster_section = { .size = sizeof(struct cluster_config), FIELDS(inbound_cluster_fields),
+static const struct section inbound_cluster_section = { .size = sizeof(struct cluster_config),
+                                                        FIELDS(inbound_cluster_fields),
                                                         .is_cluster = true,
                                                         .default_discovery = DISCOVERY_ORIGINAL_DESTINATION };
 
 static const struct field inbound_port_fields[] = {
-    { .key = "ports", .type = FIELD_PORTS, .presence = PRESENCE_REQUIRED, .offset = offsetof(struct inbound_port_config, ports),
-      .min = 1, .max = 1024, .reload = RELOAD_NEW_CONNECTIONS, .doc = "The app's ports that the entry is for." },
-    { .key = "cluster", .type = FIELD_SECTION, .offset = offsetof(struct inbound_port_config, cluster),
+    { .key = "ports",
+      .type = FIELD_PORTS,
+      .presence = PRESENCE_REQUIRED,
+      .offset = offsetof(struct inbound_port_config, ports),
+      .min = 1,
+      .max = 1024,
+      .reload = RELOAD_NEW_CONNECTIONS,
+      .doc = "The app's ports that the entry is for." },
+    { .key = "cluster",
+      .type = FIELD_SECTION,
+      .offset = offsetof(struct inbound_port_config, cluster),
       .section = &inbound_cluster_section,
       .doc = "Policies for them, and with `endpoints` other targets than the port itself." },
 };
-static const struct section inbound_port_section = { .size = sizeof(struct inbound_port_config), FIELDS(inbound_port_fields) };
+static const struct section inbound_port_section = { .size = sizeof(struct inbound_port_config),
+                                                     FIELDS(inbound_port_fields) };
 
-#define OUTBOUND_OFFSET(member) (offsetof(struct intercept_config, outbound.member) - offsetof(struct intercept_config, outbound))
+#define OUTBOUND_OFFSET(member) \
+    (offsetof(struct intercept_config, outbound.member) - offsetof(struct intercept_config, outbound))
 static const struct field outbound_fields[] = {
-    { .key = "port", .type = FIELD_NUMBER, .offset = OUTBOUND_OFFSET(port), .min = 1, .max = 65535, .def = 15001,
-      .reload = RELOAD_RESTART, .doc = "Where outrigger-init sends the app's own connections." },
-    { .key = "unmatched", .type = FIELD_ENUM, .offset = OUTBOUND_OFFSET(unmatched), .names = unmatched_policies,
-      .def = UNMATCHED_PASSTHROUGH, .reload = RELOAD_NEW_CONNECTIONS,
+    { .key = "port",
+      .type = FIELD_NUMBER,
+      .offset = OUTBOUND_OFFSET(port),
+      .min = 1,
+      .max = 65535,
+      .def = 15001,
+      .reload = RELOAD_RESTART,
+      .doc = "Where outrigger-init sends the app's own connections." },
+    { .key = "unmatched",
+      .type = FIELD_ENUM,
+      .offset = OUTBOUND_OFFSET(unmatched),
+      .names = unmatched_policies,
+      .def = UNMATCHED_PASSTHROUGH,
+      .reload = RELOAD_NEW_CONNECTIONS,
       .doc = "Connections that no cluster matches: on to their original destination, or refused." },
 };
 static const struct section outbound_section = { FIELDS(outbound_fields) };
 
-#define INBOUND_OFFSET(member) (offsetof(struct intercept_config, inbound.member) - offsetof(struct intercept_config, inbound))
+#define INBOUND_OFFSET(member) \
+    (offsetof(struct intercept_config, inbound.member) - offsetof(struct intercept_config, inbound))
 static const struct field inbound_fields[] = {
-    { .key = "port", .type = FIELD_NUMBER, .offset = INBOUND_OFFSET(port), .min = 1, .max = 65535, .def = 15006,
-      .reload = RELOAD_RESTART, .doc = "Where outrigger-init sends connections to the app." },
-    { .key = "ports", .type = FIELD_LIST, .offset = INBOUND_OFFSET(ports), .section = &inbound_port_section, .max = 256,
-      .reload = RELOAD_NEW_CONNECTIONS, .doc = "Ports of the app with policies or targets of their own." },
+    { .key = "port",
+      .type = FIELD_NUMBER,
+      .offset = INBOUND_OFFSET(port),
+      .min = 1,
+      .max = 65535,
+      .def = 15006,
+      .reload = RELOAD_RESTART,
+      .doc = "Where outrigger-init sends connections to the app." },
+    { .key = "ports",
+      .type = FIELD_LIST,
+      .offset = INBOUND_OFFSET(ports),
+      .section = &inbound_port_section,
+      .max = 256,
+      .reload = RELOAD_NEW_CONNECTIONS,
+      .doc = "Ports of the app with policies or targets of their own." },
 };
 static const struct section inbound_section = { FIELDS(inbound_fields) };
 
 static const struct field intercept_fields[] = {
-    { .key = "outbound", .type = FIELD_SECTION, .offset = offsetof(struct intercept_config, outbound),
-      .section = &outbound_section, .doc = "Connections that the app makes." },
-    { .key = "inbound", .type = FIELD_SECTION, .offset = offsetof(struct intercept_config, inbound),
-      .section = &inbound_section, .doc = "Connections to the app." },
+    { .key = "outbound",
+      .type = FIELD_SECTION,
+      .offset = offsetof(struct intercept_config, outbound),
+      .section = &outbound_section,
+      .doc = "Connections that the app makes." },
+    { .key = "inbound",
+      .type = FIELD_SECTION,
+      .offset = offsetof(struct intercept_config, inbound),
+      .section = &inbound_section,
+      .doc = "Connections to the app." },
 };
 static const struct section intercept_section = { .size = sizeof(struct intercept_config), FIELDS(intercept_fields) };
 
 static const struct field listener_fields[] = {
-    { .key = "name", .type = FIELD_NAME, .presence = PRESENCE_REQUIRED, .offset = offsetof(struct listener_config, name), .min = 1,
-      .max = 63, .reload = RELOAD_RESTART, .doc = "Unique; in status and messages." },
-    { .key = "address", .type = FIELD_ADDRESS, .presence = PRESENCE_REQUIRED, .offset = offsetof(struct listener_config, address),
-      .reload = RELOAD_RESTART, .doc = "`127.0.0.1:6432`, `0.0.0.0:80`, `[::]:80`." },
-    { .key = "cluster", .type = FIELD_NAME, .presence = PRESENCE_REQUIRED, .offset = offsetof(struct listener_config, cluster),
-      .min = 1, .max = 63, .reload = RELOAD_RESTART, .doc = "Name of the cluster that its connections go to." },
+    { .key = "name",
+      .type = FIELD_NAME,
+      .presence = PRESENCE_REQUIRED,
+      .offset = offsetof(struct listener_config, name),
+      .min = 1,
+      .max = 63,
+      .reload = RELOAD_RESTART,
+      .doc = "Unique; in status and messages." },
+    { .key = "address",
+      .type = FIELD_ADDRESS,
+      .presence = PRESENCE_REQUIRED,
+      .offset = offsetof(struct listener_config, address),
+      .reload = RELOAD_RESTART,
+      .doc = "`127.0.0.1:6432`, `0.0.0.0:80`, `[::]:80`." },
+    { .key = "cluster",
+      .type = FIELD_NAME,
+      .presence = PRESENCE_REQUIRED,
+      .offset = offsetof(struct listener_config, cluster),
+      .min = 1,
+      .max = 63,
+      .reload = RELOAD_RESTART,
+      .doc = "Name of the cluster that its connections go to." },
 };
 static const struct section listener_section = { .size = sizeof(struct listener_config), FIELDS(listener_fields) };
 
 static const struct field root_fields[] = {
-    { .key = "version", .type = FIELD_NUMBER, .presence = PRESENCE_REQUIRED, .offset = offsetof(struct config, version), .min = 1,
-      .max = 1, .reload = RELOAD_RESTART, .doc = "Version of the configuration's language." },
-    { .key = "workers", .type = FIELD_NUMBER, .offset = offsetof(struct config, workers), .min = 1, .max = 64,
-      .def = CONFIG_AUTO, .keyword = "auto", .reload = RELOAD_RESTART,
-      .doc = "Threads that carry connections. `auto`: as many as the processors and the cgroup's quota allow, at most 2." },
-    { .key = "log", .type = FIELD_SECTION, .offset = offsetof(struct config, log), .section = &log_section,
+    { .key = "version",
+      .type = FIELD_NUMBER,
+      .presence = PRESENCE_REQUIRED,
+      .offset = offsetof(struct config, version),
+      .min = 1,
+      .max = 1,
+      .reload = RELOAD_RESTART,
+      .doc = "Version of the configuration's language." },
+    { .key = "workers",
+      .type = FIELD_NUMBER,
+      .offset = offsetof(struct config, workers),
+      .min = 1,
+      .max = 64,
+      .def = CONFIG_AUTO,
+      .keyword = "auto",
+      .reload = RELOAD_RESTART,
+      .doc = "Threads that carry connections. `auto`: as many as the processors and the cgroup's quota allow, at most "
+             "2." },
+    { .key = "log",
+      .type = FIELD_SECTION,
+      .offset = offsetof(struct config, log),
+      .section = &log_section,
       .doc = "The process's own messages." },
-    { .key = "health", .type = FIELD_SECTION, .offset = offsetof(struct config, health), .section = &health_section,
+    { .key = "health",
+      .type = FIELD_SECTION,
+      .offset = offsetof(struct config, health),
+      .section = &health_section,
       .doc = "Health and metrics for kubelet and Prometheus." },
-    { .key = "control", .type = FIELD_SECTION, .offset = offsetof(struct config, control), .section = &control_section,
+    { .key = "control",
+      .type = FIELD_SECTION,
+      .offset = offsetof(struct config, control),
+      .section = &control_section,
       .doc = "The socket for outriggerctl." },
-    { .key = "limits", .type = FIELD_SECTION, .offset = offsetof(struct config, limits), .section = &limits_section,
+    { .key = "limits",
+      .type = FIELD_SECTION,
+      .offset = offsetof(struct config, limits),
+      .section = &limits_section,
       .doc = "Limits of the whole process." },
-    { .key = "drain", .type = FIELD_SECTION, .offset = offsetof(struct config, drain), .section = &drain_section,
+    { .key = "drain",
+      .type = FIELD_SECTION,
+      .offset = offsetof(struct config, drain),
+      .section = &drain_section,
       .doc = "How the proxy ends." },
-    { .key = "intercept", .type = FIELD_SECTION, .presence = PRESENCE_SWITCH, .offset = offsetof(struct config, intercept),
+    { .key = "intercept",
+      .type = FIELD_SECTION,
+      .presence = PRESENCE_SWITCH,
+      .offset = offsetof(struct config, intercept),
       .section = &intercept_section,
-      .doc = "Transparent mode, with outrigger-init's redirect rules. Left out: a plain proxy. `intercept: {}` turns it on with "
+      .doc = "Transparent mode, with outrigger-init's redirect rules. Left out: a plain proxy. `intercept: {}` turns "
+             "it on with "
              "its defaults." },
-    { .key = "listeners", .type = FIELD_LIST, .offset = offsetof(struct config, listeners), .section = &listener_section,
-      .max = 256, .reload = RELOAD_RESTART, .doc = "Plain listeners, with no interception." },
-    { .key = "defaults", .type = FIELD_SECTION, .offset = 0, .section = &schema_defaults,
+    { .key = "listeners",
+      .type = FIELD_LIST,
+      .offset = offsetof(struct config, listeners),
+      .section = &listener_section,
+      .max = 256,
+      .reload = RELOAD_RESTART,
+      .doc = "Plain listeners, with no interception." },
+    { .key = "defaults",
+      .type = FIELD_SECTION,
+      .offset = 0,
+      .section = &schema_defaults,
       .doc = "Policies that every cluster inherits, also the built-in `inbound` and `passthrough`." },
-    { .key = "clusters", .type = FIELD_LIST, .offset = offsetof(struct config, clusters), .section = &cluster_section,
-      .max = 10000, .reload = RELOAD_NEW_CONNECTIONS, .doc = "Upstream services and how they are reached." },
+    { .key = "clusters",
+      .type = FIELD_LIST,
+      .offset = offsetof(struct config, clusters),
+      .section = &cluster_section,
+      .max = 10000,
+      .reload = RELOAD_NEW_CONNECTIONS,
+      .doc = "Upstream services and how they are reached." },
 };
 const struct section schema_root = { .size = sizeof(struct config), FIELDS(root_fields) };
 

@@ -9,20 +9,20 @@
 #include <stdint.h>
 
 enum field_type {
-    FIELD_NUMBER,    /* uint64_t */
-    FIELD_DURATION,  /* uint64_t milliseconds */
-    FIELD_SIZE,      /* uint64_t bytes */
-    FIELD_ENUM,      /* uint64_t, an index into `names` */
-    FIELD_FLAGS,     /* uint64_t, a bit for each of `names` */
-    FIELD_NAME,      /* const char *; letters, digits, '-', '_', '.', ':' */
-    FIELD_PATH,      /* const char *; absolute */
-    FIELD_ADDRESS,   /* union sockaddr_any: IPv4 or IPv6 with port */
-    FIELD_ENDPOINT,  /* union sockaddr_any: the same or `unix:/path` */
-    FIELD_CIDRS,     /* struct cidr_list */
-    FIELD_PORTS,     /* struct port_list */
-    FIELD_UIDS,      /* struct uid_rules */
-    FIELD_SECTION,   /* a struct of its own, described by `section` */
-    FIELD_LIST,      /* { items, count } of such structs */
+    FIELD_NUMBER,   /* uint64_t */
+    FIELD_DURATION, /* uint64_t milliseconds */
+    FIELD_SIZE,     /* uint64_t bytes */
+    FIELD_ENUM,     /* uint64_t, an index into `names` */
+    FIELD_FLAGS,    /* uint64_t, a bit for each of `names` */
+    FIELD_NAME,     /* const char *; letters, digits, '-', '_', '.', ':' */
+    FIELD_PATH,     /* const char *; absolute */
+    FIELD_ADDRESS,  /* union sockaddr_any: IPv4 or IPv6 with port */
+    FIELD_ENDPOINT, /* union sockaddr_any: the same or `unix:/path` */
+    FIELD_CIDRS,    /* struct cidr_list */
+    FIELD_PORTS,    /* struct port_list */
+    FIELD_UIDS,     /* struct uid_rules */
+    FIELD_SECTION,  /* a struct of its own, described by `section` */
+    FIELD_LIST,     /* { items, count } of such structs */
 };
 
 enum field_reload {
@@ -61,7 +61,7 @@ struct section {
     size_t size; /* of the struct */
     const struct field *fields;
     size_t count;
-    bool is_cluster; /* inherits from `defaults` and has other defaults under original_destination */
+    bool is_cluster;            /* inherits from `defaults` and has other defaults under original_destination */
     unsigned default_discovery; /* of a cluster that names neither discovery nor endpoints */
 };
 

@@ -67,12 +67,12 @@ static json_t *describe_type(const struct field *field)
     case FIELD_CIDRS:
         return describe_plain_list(field, describe_text("^[0-9A-Fa-f:.]+(/[0-9]+)?$"));
     case FIELD_PORTS:
-        return describe_plain_list(field, json_pack("{s:[{s:s, s:i, s:i}, {s:s, s:s}]}", "anyOf", "type", "integer",
-                                                    "minimum", 1, "maximum", 65535, "type", "string", "pattern",
-                                                    "^[0-9]+(-[0-9]+)?$"));
+        return describe_plain_list(field,
+                                   json_pack("{s:[{s:s, s:i, s:i}, {s:s, s:s}]}", "anyOf", "type", "integer", "minimum",
+                                             1, "maximum", 65535, "type", "string", "pattern", "^[0-9]+(-[0-9]+)?$"));
     case FIELD_UIDS:
-        return describe_plain_list(field, json_pack("{s:[{s:[s, s]}, {s:s, s:i}]}", "anyOf", "enum", "any", "own", "type",
-                                                    "integer", "minimum", 0));
+        return describe_plain_list(field, json_pack("{s:[{s:[s, s]}, {s:s, s:i}]}", "anyOf", "enum", "any", "own",
+                                                    "type", "integer", "minimum", 0));
     case FIELD_SECTION:
         return describe_section(field->section);
     case FIELD_LIST:
@@ -120,7 +120,8 @@ static json_t *describe_section(const struct section *section)
         if (field->presence == PRESENCE_REQUIRED)
             json_array_append_new(required, json_string(field->key));
     }
-    object = json_pack("{s:[s, s], s:o, s:b}", "type", "object", "null", "properties", properties, "additionalProperties", 0);
+    object = json_pack("{s:[s, s], s:o, s:b}", "type", "object", "null", "properties", properties,
+                       "additionalProperties", 0);
     if (json_array_size(required) > 0)
         json_object_set_new(object, "required", required);
     else

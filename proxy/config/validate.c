@@ -77,7 +77,8 @@ static void check_cluster(const struct validate *validate, const struct cluster_
 
 static int compare_names(const void *left, const void *right)
 {
-    return strcmp(((const struct cluster_config *const *)left)[0]->name, ((const struct cluster_config *const *)right)[0]->name);
+    return strcmp(((const struct cluster_config *const *)left)[0]->name,
+                  ((const struct cluster_config *const *)right)[0]->name);
 }
 
 /* Reports clusters with the name of another. */
@@ -155,7 +156,8 @@ static const struct cluster_config *find_cluster(const struct config *config, co
     return NULL;
 }
 
-static void check_listener_cluster(const struct validate *validate, const struct listener_config *listener, const char *path)
+static void check_listener_cluster(const struct validate *validate, const struct listener_config *listener,
+                                   const char *path)
 {
     const struct config *config = validate->config;
     const struct cluster_config *cluster = find_cluster(config, listener->cluster);
@@ -171,7 +173,8 @@ static void check_listener_cluster(const struct validate *validate, const struct
         }
         nearest = suggest_nearest(listener->cluster, names, count);
         if (nearest >= 0)
-            complain(validate, path, "no cluster is named \"%s\"; did you mean \"%s\"?", listener->cluster, names[nearest]);
+            complain(validate, path, "no cluster is named \"%s\"; did you mean \"%s\"?", listener->cluster,
+                     names[nearest]);
         else
             complain(validate, path, "no cluster is named \"%s\"", listener->cluster);
     } else if (cluster->discovery == DISCOVERY_ORIGINAL_DESTINATION)
@@ -215,7 +218,8 @@ static void check_listeners(const struct validate *validate)
         if (own && listeners[i].address.family != AF_UNSPEC)
             complain(validate, path, "the port is taken by %s", own);
         for (size_t j = 0; j < i; j++) {
-            if (listeners[i].address.family != AF_UNSPEC && addresses_collide(&listeners[i].address, &listeners[j].address))
+            if (listeners[i].address.family != AF_UNSPEC &&
+                addresses_collide(&listeners[i].address, &listeners[j].address))
                 complain(validate, path, "the same address as listeners[%zu]", j);
             if (listeners[i].name && listeners[j].name && strcmp(listeners[i].name, listeners[j].name) == 0) {
                 char name_path[MOST_PATH];

@@ -158,7 +158,8 @@ static int parse_address(const struct field *field, const char *text, void *at, 
         return -EINVAL;
     }
     if (field->type == FIELD_ADDRESS && address.family == AF_UNIX) {
-        snprintf(problem, VALUE_PROBLEM_SIZE, "\"%.128s\" is not allowed here; allowed: ADDRESS:PORT or [ADDRESS]:PORT", text);
+        snprintf(problem, VALUE_PROBLEM_SIZE, "\"%.128s\" is not allowed here; allowed: ADDRESS:PORT or [ADDRESS]:PORT",
+                 text);
         return -EINVAL;
     }
     memcpy(at, &address, sizeof address);
@@ -235,7 +236,8 @@ static int parse_items(const struct field *field, const struct node *node, struc
         return 0;
     }
     if (count < field->min || count > field->max) {
-        snprintf(problem, VALUE_PROBLEM_SIZE, "%zu entries; allowed: %" PRIu64 " to %" PRIu64, count, field->min, field->max);
+        snprintf(problem, VALUE_PROBLEM_SIZE, "%zu entries; allowed: %" PRIu64 " to %" PRIu64, count, field->min,
+                 field->max);
         return -EINVAL;
     }
     items = arena_alloc(arena, count * item_size(field));
@@ -243,7 +245,8 @@ static int parse_items(const struct field *field, const struct node *node, struc
         return -ENOMEM;
     for (; entry; entry = entry->next, index++) {
         if (entry->value->kind != NODE_SCALAR) {
-            snprintf(problem, VALUE_PROBLEM_SIZE, "entry %zu is %s; expected a plain value", index, node_kind_name(entry->value));
+            snprintf(problem, VALUE_PROBLEM_SIZE, "entry %zu is %s; expected a plain value", index,
+                     node_kind_name(entry->value));
             return -EINVAL;
         }
         if (parse_item(field, entry->value->text, items + index * item_size(field), problem) < 0)
@@ -270,7 +273,8 @@ static int parse_flags(const struct field *field, const struct node *node, void 
         int index;
 
         if (entry->value->kind != NODE_SCALAR) {
-            snprintf(problem, VALUE_PROBLEM_SIZE, "%s in the list; expected a plain value", node_kind_name(entry->value));
+            snprintf(problem, VALUE_PROBLEM_SIZE, "%s in the list; expected a plain value",
+                     node_kind_name(entry->value));
             return -EINVAL;
         }
         index = find_name(field, entry->value->text, problem);
@@ -289,7 +293,8 @@ int value_parse(const struct field *field, const struct node *node, struct arena
     if (field->type == FIELD_FLAGS)
         return parse_flags(field, node, at, problem);
     if (node->kind == NODE_MAPPING || (node->kind == NODE_SEQUENCE && !takes_list)) {
-        snprintf(problem, VALUE_PROBLEM_SIZE, "expected %s, found %s", takes_list ? "a list" : "a value", node_kind_name(node));
+        snprintf(problem, VALUE_PROBLEM_SIZE, "expected %s, found %s", takes_list ? "a list" : "a value",
+                 node_kind_name(node));
         return -EINVAL;
     }
     switch (field->type) {

@@ -1,7 +1,7 @@
 /*
- * The hard bound on memory for bytes in transit (limits.buffer_memory). A read reserves before it reads, since bytes that
- * were read cannot be given back. The process's share is one atomic number; each worker keeps a little at hand, so that
- * in steady state nothing shared is touched.
+ * The hard bound on memory for bytes in transit (limits.buffer_memory). A read reserves before it reads, since bytes
+ * that were read cannot be given back. The process's share is one atomic number; each worker keeps a little at hand, so
+ * that in steady state nothing shared is touched.
  *
  * Thread: struct buffer_memory any; struct buffer_budget its worker's.
  */

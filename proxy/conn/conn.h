@@ -68,7 +68,8 @@ int conn_accept(struct worker *worker, const struct worker_listener *listener, i
 /* Moves to a legal successor. */
 void conn_move(struct conn *conn, enum conn_state state);
 
-/* Ends it: closes both sides as the reason says, gives everything back, counts, logs. The memory lasts for this turn. */
+/* Ends it: closes both sides as the reason says, gives everything back, counts, logs. The memory lasts for this turn.
+ */
 void conn_end(struct conn *conn, enum end_reason reason);
 
 /* Its destination is known: counts it as opened there. */

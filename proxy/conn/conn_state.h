@@ -13,16 +13,15 @@
 #pragma once
 
 /* X(constant, name, legal successors, what guards it) */
-#define CONN_STATES(X)                                                                                                 \
-    X(NEW, "new", BIT(CONNECTING), "nothing: it is left in the same turn")                                             \
-    X(CONNECTING, "connecting", BIT(BACKOFF) | BIT(AWAITING_REPLY) | BIT(CONNECTING), "timeouts.connect")              \
-    X(BACKOFF, "backoff", BIT(CONNECTING), "retry.backoff")                                                            \
-    X(AWAITING_REPLY, "awaiting_reply",                                                                                \
-      BIT(CONNECTING) | BIT(BACKOFF) | BIT(ESTABLISHED) | BIT(CUTTING),                                                \
-      "timeouts.idle, half_close once the client has finished, dead_peer")                                             \
-    X(ESTABLISHED, "established", BIT(HALF_CLOSED) | BIT(CUTTING), "timeouts.idle, dead_peer")                         \
-    X(HALF_CLOSED, "half_closed", BIT(CUTTING), "timeouts.half_close, dead_peer")                                      \
-    X(CUTTING, "cutting", 0, "one second without progress")                                                            \
+#define CONN_STATES(X)                                                                                    \
+    X(NEW, "new", BIT(CONNECTING), "nothing: it is left in the same turn")                                \
+    X(CONNECTING, "connecting", BIT(BACKOFF) | BIT(AWAITING_REPLY) | BIT(CONNECTING), "timeouts.connect") \
+    X(BACKOFF, "backoff", BIT(CONNECTING), "retry.backoff")                                               \
+    X(AWAITING_REPLY, "awaiting_reply", BIT(CONNECTING) | BIT(BACKOFF) | BIT(ESTABLISHED) | BIT(CUTTING), \
+      "timeouts.idle, half_close once the client has finished, dead_peer")                                \
+    X(ESTABLISHED, "established", BIT(HALF_CLOSED) | BIT(CUTTING), "timeouts.idle, dead_peer")            \
+    X(HALF_CLOSED, "half_closed", BIT(CUTTING), "timeouts.half_close, dead_peer")                         \
+    X(CUTTING, "cutting", 0, "one second without progress")                                               \
     X(CLOSED, "closed", 0, "nothing")
 
 enum conn_state {

@@ -24,12 +24,9 @@ static const unsigned retry_bit_of[CONNECT_CAUSE_COUNT] = {
 };
 
 static const enum end_reason end_of[CONNECT_CAUSE_COUNT] = {
-    [CONNECT_CAUSE_REFUSED] = END_CONNECT_REFUSED,
-    [CONNECT_CAUSE_TIMEOUT] = END_CONNECT_TIMEOUT,
-    [CONNECT_CAUSE_UNREACHABLE] = END_CONNECT_UNREACHABLE,
-    [CONNECT_CAUSE_RESET_BEFORE_REPLY] = END_UPSTREAM_RESET,
-    [CONNECT_CAUSE_NO_DESCRIPTORS] = END_NO_DESCRIPTORS,
-    [CONNECT_CAUSE_OTHER] = END_CONNECT_FAILED,
+    [CONNECT_CAUSE_REFUSED] = END_CONNECT_REFUSED,         [CONNECT_CAUSE_TIMEOUT] = END_CONNECT_TIMEOUT,
+    [CONNECT_CAUSE_UNREACHABLE] = END_CONNECT_UNREACHABLE, [CONNECT_CAUSE_RESET_BEFORE_REPLY] = END_UPSTREAM_RESET,
+    [CONNECT_CAUSE_NO_DESCRIPTORS] = END_NO_DESCRIPTORS,   [CONNECT_CAUSE_OTHER] = END_CONNECT_FAILED,
 };
 
 /* What connect(2) says, in the words of retry.on. */
@@ -77,7 +74,9 @@ static const struct sockaddr *source_of(const struct conn *conn, union inet_addr
         return NULL;
     if (conn->endpoint && !sockaddr_is_loopback(destination))
         return NULL;
-    if (sockaddr_parse_host(destination->sa_family == AF_INET ? INTERCEPTION_APP_SOURCE_IPV4 : INTERCEPTION_APP_SOURCE_IPV6, 0, source) < 0)
+    if (sockaddr_parse_host(destination->sa_family == AF_INET ? INTERCEPTION_APP_SOURCE_IPV4
+                                                              : INTERCEPTION_APP_SOURCE_IPV6,
+                            0, source) < 0)
         return NULL;
     return &source->any;
 }
@@ -129,7 +128,8 @@ static int attempt(struct conn *conn, uint64_t now_ms)
     r = dialer_connect(destination_of(conn), source_of(conn, &source), &fd, &in_progress);
     if (r < 0)
         return r;
-    transport_tcp_open(&conn->upstream.transport, fd, worker->base, in_progress ? on_attempt_event : relay_on_upstream, conn);
+    transport_tcp_open(&conn->upstream.transport, fd, worker->base, in_progress ? on_attempt_event : relay_on_upstream,
+                       conn);
     if (!in_progress) {
         on_connected(conn, now_ms);
         return 0;
@@ -141,7 +141,8 @@ static int attempt(struct conn *conn, uint64_t now_ms)
     return 0;
 }
 
-/* Full jitter: anything between nothing and the upper end, which doubles with each pause (the AWS builders' library). */
+/* Full jitter: anything between nothing and the upper end, which doubles with each pause (the AWS builders' library).
+ */
 static uint64_t backoff_ms(struct conn *conn)
 {
     const struct retry_config *retry = &conn->cluster->config->retry;
@@ -165,13 +166,13 @@ static void count_failure(struct conn *conn, enum connect_cause cause, int error
     if (conn->endpoint)
         atomic_fetch_add_explicit(&conn->endpoint->connect_failures, 1, memory_order_relaxed);
     log_write_limited(LOG_INFO, LOG_EVERY_MS, &worker->failure_logged_ms, "cluster %s: attempt %u at %s failed: %s",
-                      conn->cluster->config->name, conn->attempt + 1, sockaddr_format(destination_of(conn), destination),
-                      strerror(-error));
+                      conn->cluster->config->name, conn->attempt + 1,
+                      sockaddr_format(destination_of(conn), destination), strerror(-error));
 }
 
 /*
- * After a failed attempt: lets go of it, and decides. Returns true when the next attempt is to be made at once; else the
- * connection waits (BACKOFF) or has ended.
+ * After a failed attempt: lets go of it, and decides. Returns true when the next attempt is to be made at once; else
+ * the connection waits (BACKOFF) or has ended.
  */
 static bool failed(struct conn *conn, enum connect_cause cause, int error, uint64_t now_ms)
 {
@@ -237,7 +238,8 @@ void connect_begin(struct conn *conn)
     if (retry->replay_bytes > 0 && (retry->on & RETRY_ON_RESET_BEFORE_REPLY))
         conn->to_upstream.pump.replay = replay_new(retry->replay_bytes);
     attempt_until_under_way(conn, now_ms);
-    /* After the upstream, so that in one batch of events the connected upstream comes before the client's first bytes. */
+    /* After the upstream, so that in one batch of events the connected upstream comes before the client's first bytes.
+     */
     if (conn->state == CONN_CONNECTING || conn->state == CONN_BACKOFF)
         relay_watch_client(conn);
 }

@@ -7,7 +7,10 @@
 
 #define MOST_VECTORS 16
 
-/* One direction may hold at most this part of what is free, so that slow connections leave room for quick ones. */
+/*
+ * One direction may hold at most this part of what is left free, so that slow connections leave room for quick ones
+ * (dynamic thresholds: Choudhury and Hahne 1998).
+ */
 #define SHARE_OF_FREE 8
 
 /* What a queue of this capacity is charged for. */
@@ -26,11 +29,10 @@ static size_t reserve(const struct pump *pump, struct pump_means *means, size_t 
 {
     size_t room = chunk_queue_room(&pump->queue), capacity = pump->queue.capacity;
     size_t quantum = capacity < BUFFER_QUANTUM ? BUFFER_QUANTUM - capacity : 0;
-    size_t most = MIN(means->most_queued, charge(capacity) + buffer_budget_free(&means->budget) / SHARE_OF_FREE);
+    size_t most = MIN(means->most_queued, BUFFER_QUANTUM + buffer_budget_free(&means->budget) / SHARE_OF_FREE);
     size_t wanted, granted;
 
     *ret_reserved = 0;
-    most = MAX(most, (size_t)BUFFER_QUANTUM);
     if (capacity >= most)
         return room;
     wanted = MIN(capacity > most / 2 ? (size_t)BUFFER_QUANTUM : most - capacity, (size_t)PUMP_SCRATCH_SIZE);
@@ -51,7 +53,8 @@ static void settle(struct pump_means *means, size_t reserved, size_t capacity_be
 }
 
 /* Writes at once when nothing waits before it, and keeps the rest. */
-static enum pump_result pass_on(struct pump *pump, struct transport *sink, const char *bytes, size_t length, int *ret_error)
+static enum pump_result pass_on(struct pump *pump, struct transport *sink, const char *bytes, size_t length,
+                                int *ret_error)
 {
     enum pump_result result = PUMP_WAITS;
     size_t taken = 0;
@@ -71,8 +74,8 @@ static enum pump_result pass_on(struct pump *pump, struct transport *sink, const
     return result;
 }
 
-enum pump_result pump_fill(struct pump *pump, struct transport *source, struct transport *sink, struct pump_means *means,
-                           int *ret_error)
+enum pump_result pump_fill(struct pump *pump, struct transport *source, struct transport *sink,
+                           struct pump_means *means, int *ret_error)
 {
     size_t turn = 0;
 

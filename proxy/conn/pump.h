@@ -48,8 +48,8 @@ enum pump_result {
  *
  * ret_error    set with PUMP_SOURCE_CUT and PUMP_SINK_CUT: a negative errno
  */
-enum pump_result pump_fill(struct pump *pump, struct transport *source, struct transport *sink, struct pump_means *means,
-                           int *ret_error);
+enum pump_result pump_fill(struct pump *pump, struct transport *source, struct transport *sink,
+                           struct pump_means *means, int *ret_error);
 
 /* Writes what is queued. PUMP_WAITS, or PUMP_SINK_CUT with *ret_error set. */
 enum pump_result pump_flush(struct pump *pump, struct transport *sink, struct pump_means *means, int *ret_error);

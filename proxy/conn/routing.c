@@ -18,14 +18,16 @@ static bool is_probe(const union inet_address *destination)
     const char *host = destination->family == AF_INET ? INTERCEPTION_PROBE_IPV4 : INTERCEPTION_PROBE_IPV6;
 
     return sockaddr_port(&destination->any) == INTERCEPTION_PROBE_PORT &&
-           sockaddr_parse_host(host, INTERCEPTION_PROBE_PORT, &probe) == 0 && sockaddr_equal(&probe.any, &destination->any);
+           sockaddr_parse_host(host, INTERCEPTION_PROBE_PORT, &probe) == 0 &&
+           sockaddr_equal(&probe.any, &destination->any);
 }
 
 /* The answer to outrigger-init verify: that the proxy is here, and where the probe was going. */
 static void answer_probe(struct conn *conn)
 {
     char destination[SOCKADDR_TEXT_SIZE], line[SOCKADDR_TEXT_SIZE + 16];
-    int length = snprintf(line, sizeof line, INTERCEPTION_PROBE_ANSWER "%s\n", sockaddr_format(&conn->original.any, destination));
+    int length = snprintf(line, sizeof line, INTERCEPTION_PROBE_ANSWER "%s\n",
+                          sockaddr_format(&conn->original.any, destination));
 
     conn->client.transport.ops->write(&conn->client.transport, line, (size_t)length);
     conn_end(conn, END_PROBE);

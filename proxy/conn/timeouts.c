@@ -14,9 +14,9 @@
 #define LOOK_MS 5000
 
 /*
- * Whether a peer owes acknowledgements for dead_peer already. Asks the kernel only about sides that were written to. A peer
- * that does not read answers the kernel's probes of its closed window and is alive; the probes come up to two minutes
- * apart, so it is their answers that count, not the time since the last one.
+ * Whether a peer owes acknowledgements for dead_peer already. Asks the kernel only about sides that were written to. A
+ * peer that does not read answers the kernel's probes of its closed window and is alive; the probes come up to two
+ * minutes apart, so it is their answers that count, not the time since the last one.
  */
 static bool is_dead(struct side *side, uint64_t dead_peer_ms, uint64_t now_ms)
 {

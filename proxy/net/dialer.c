@@ -18,7 +18,8 @@ static int bind_source(int fd, const struct sockaddr *source)
     return bind(fd, source, sockaddr_length(source)) < 0 ? -errno : 0;
 }
 
-int dialer_connect(const struct sockaddr *destination, const struct sockaddr *source, int *ret_fd, bool *ret_in_progress)
+int dialer_connect(const struct sockaddr *destination, const struct sockaddr *source, int *ret_fd,
+                   bool *ret_in_progress)
 {
     int fd, r = 0;
 

@@ -12,7 +12,8 @@
  * ret_in_progress false when it is connected already (unix sockets); else writable tells, and dialer_result() why
  * Returns 0 or the negative errno of what failed.
  */
-int dialer_connect(const struct sockaddr *destination, const struct sockaddr *source, int *ret_fd, bool *ret_in_progress);
+int dialer_connect(const struct sockaddr *destination, const struct sockaddr *source, int *ret_fd,
+                   bool *ret_in_progress);
 
 /* How a pending attempt ended: 0 or a negative errno. */
 int dialer_result(int fd);

@@ -54,7 +54,8 @@ struct transport {
 };
 
 /* Takes over the non-blocking socket `fd`. `callback` gets EV_READ and EV_WRITE with `owner`. */
-void transport_tcp_open(struct transport *transport, int fd, struct event_base *base, event_callback_fn callback, void *owner);
+void transport_tcp_open(struct transport *transport, int fd, struct event_base *base, event_callback_fn callback,
+                        void *owner);
 
 /* Makes no system call when nothing changes. Returns 0 or -ENOMEM. */
 int transport_set_interest(struct transport *transport, enum transport_interest interest);

@@ -58,7 +58,8 @@ static const struct transport_ops tcp_ops = {
     .close = tcp_close,
 };
 
-void transport_tcp_open(struct transport *transport, int fd, struct event_base *base, event_callback_fn callback, void *owner)
+void transport_tcp_open(struct transport *transport, int fd, struct event_base *base, event_callback_fn callback,
+                        void *owner)
 {
     transport->ops = &tcp_ops;
     transport->fd = fd;

@@ -12,20 +12,15 @@
 #include "proxy/observe/end_reason.h"
 
 /* Where a connection came in. */
-enum direction {
-    DIRECTION_OUTBOUND,
-    DIRECTION_INBOUND,
-    DIRECTION_LISTENER,
-    DIRECTION_COUNT
-};
+enum direction { DIRECTION_OUTBOUND, DIRECTION_INBOUND, DIRECTION_LISTENER, DIRECTION_COUNT };
 
 /* Why an attempt failed. X(constant, metric label) */
-#define CONNECT_CAUSES(X)                                                                                              \
-    X(REFUSED, "refused")                                                                                              \
-    X(TIMEOUT, "timeout")                                                                                              \
-    X(UNREACHABLE, "unreachable")                                                                                      \
-    X(RESET_BEFORE_REPLY, "reset_before_reply")                                                                        \
-    X(NO_DESCRIPTORS, "no_descriptors")                                                                                \
+#define CONNECT_CAUSES(X)                       \
+    X(REFUSED, "refused")                       \
+    X(TIMEOUT, "timeout")                       \
+    X(UNREACHABLE, "unreachable")               \
+    X(RESET_BEFORE_REPLY, "reset_before_reply") \
+    X(NO_DESCRIPTORS, "no_descriptors")         \
     X(OTHER, "other")
 
 enum connect_cause {
@@ -52,7 +47,8 @@ struct counter_shard {
 int counter_shard_init(struct counter_shard *shard, size_t clusters);
 void counter_shard_done(struct counter_shard *shard);
 
-static inline struct counters *counter_shard_get(const struct counter_shard *shard, size_t cluster, enum direction direction)
+static inline struct counters *counter_shard_get(const struct counter_shard *shard, size_t cluster,
+                                                 enum direction direction)
 {
     return &shard->items[cluster * DIRECTION_COUNT + direction];
 }

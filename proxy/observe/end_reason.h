@@ -1,36 +1,42 @@
 /*
- * Why a connection ended: one reason each, from this table; it feeds log, metric labels, status and docs/end-reasons.md.
- * The names are stable within configuration version 1.
+ * Why a connection ended: one reason each, from this table; it feeds log, metric labels, status and
+ * docs/end-reasons.md. The names are stable within configuration version 1.
  */
 #pragma once
 
 #include "proxy/net/transport.h"
 
 /* X(constant, name, how both sides are closed, meaning) */
-#define END_REASONS(X)                                                                                            \
-    X(COMPLETED, "completed", TRANSPORT_CLOSE, "Both sides have finished sending and everything was delivered.")       \
-    X(CLIENT_RESET, "client_reset", TRANSPORT_CLOSE_RESET, "The client cut the connection (RST).")                     \
-    X(UPSTREAM_RESET, "upstream_reset", TRANSPORT_CLOSE_RESET, "The upstream cut the connection (RST).")               \
-    X(CLIENT_GONE, "client_gone", TRANSPORT_CLOSE_RESET, "The client cut the connection before the upstream was reached.") \
-    X(CONNECT_REFUSED, "connect_refused", TRANSPORT_CLOSE_RESET, "The last attempt was refused.")                      \
-    X(CONNECT_TIMEOUT, "connect_timeout", TRANSPORT_CLOSE_RESET, "The last attempt took longer than timeouts.connect.") \
-    X(CONNECT_UNREACHABLE, "connect_unreachable", TRANSPORT_CLOSE_RESET, "The last attempt found no way to the upstream.") \
-    X(CONNECT_FAILED, "connect_failed", TRANSPORT_CLOSE_RESET,                                                         \
-      "The last attempt failed in another way; the log says how.")                                                     \
-    X(UNMATCHED, "unmatched", TRANSPORT_CLOSE_RESET, "No cluster matches, and intercept.outbound.unmatched is refuse.") \
-    X(CIRCUIT_BREAKER, "circuit_breaker", TRANSPORT_CLOSE_RESET, "The cluster has circuit_breaker.max_connections already.") \
-    X(MAX_CONNECTIONS, "max_connections", TRANSPORT_CLOSE_RESET, "The process has limits.max_connections already.")    \
-    X(IDLE_TIMEOUT, "idle_timeout", TRANSPORT_CLOSE_RESET, "No byte passed for timeouts.idle.")                        \
-    X(HALF_CLOSE_TIMEOUT, "half_close_timeout", TRANSPORT_CLOSE_RESET,                                                 \
-      "One side had finished sending, and no byte passed for timeouts.half_close.")                                    \
-    X(CLIENT_DEAD, "client_dead", TRANSPORT_CLOSE_RESET, "The client acknowledged nothing for timeouts.dead_peer.")    \
-    X(UPSTREAM_DEAD, "upstream_dead", TRANSPORT_CLOSE_RESET, "The upstream acknowledged nothing for timeouts.dead_peer.") \
-    X(NOT_INTERCEPTED, "not_intercepted", TRANSPORT_CLOSE_RESET,                                                       \
-      "It came to a capture port directly; there is no original destination.")                                         \
-    X(LOOP, "loop", TRANSPORT_CLOSE_RESET, "Its destination is one of the proxy's own capture ports.")                 \
-    X(PROBE, "probe", TRANSPORT_CLOSE, "outrigger-init asked whether interception works, and was answered.")           \
-    X(NO_DESCRIPTORS, "no_descriptors", TRANSPORT_CLOSE_RESET, "The process has no file descriptor left.")             \
-    X(NO_MEMORY, "no_memory", TRANSPORT_CLOSE_RESET, "The process has no memory left.")                                \
+#define END_REASONS(X)                                                                                              \
+    X(COMPLETED, "completed", TRANSPORT_CLOSE, "Both sides have finished sending and everything was delivered.")    \
+    X(CLIENT_RESET, "client_reset", TRANSPORT_CLOSE_RESET, "The client cut the connection (RST).")                  \
+    X(UPSTREAM_RESET, "upstream_reset", TRANSPORT_CLOSE_RESET, "The upstream cut the connection (RST).")            \
+    X(CLIENT_GONE, "client_gone", TRANSPORT_CLOSE_RESET,                                                            \
+      "The client cut the connection before the upstream was reached.")                                             \
+    X(CONNECT_REFUSED, "connect_refused", TRANSPORT_CLOSE_RESET, "The last attempt was refused.")                   \
+    X(CONNECT_TIMEOUT, "connect_timeout", TRANSPORT_CLOSE_RESET,                                                    \
+      "The last attempt took longer than timeouts.connect.")                                                        \
+    X(CONNECT_UNREACHABLE, "connect_unreachable", TRANSPORT_CLOSE_RESET,                                            \
+      "The last attempt found no way to the upstream.")                                                             \
+    X(CONNECT_FAILED, "connect_failed", TRANSPORT_CLOSE_RESET,                                                      \
+      "The last attempt failed in another way; the log says how.")                                                  \
+    X(UNMATCHED, "unmatched", TRANSPORT_CLOSE_RESET,                                                                \
+      "No cluster matches, and intercept.outbound.unmatched is refuse.")                                            \
+    X(CIRCUIT_BREAKER, "circuit_breaker", TRANSPORT_CLOSE_RESET,                                                    \
+      "The cluster has circuit_breaker.max_connections already.")                                                   \
+    X(MAX_CONNECTIONS, "max_connections", TRANSPORT_CLOSE_RESET, "The process has limits.max_connections already.") \
+    X(IDLE_TIMEOUT, "idle_timeout", TRANSPORT_CLOSE_RESET, "No byte passed for timeouts.idle.")                     \
+    X(HALF_CLOSE_TIMEOUT, "half_close_timeout", TRANSPORT_CLOSE_RESET,                                              \
+      "One side had finished sending, and no byte passed for timeouts.half_close.")                                 \
+    X(CLIENT_DEAD, "client_dead", TRANSPORT_CLOSE_RESET, "The client acknowledged nothing for timeouts.dead_peer.") \
+    X(UPSTREAM_DEAD, "upstream_dead", TRANSPORT_CLOSE_RESET,                                                        \
+      "The upstream acknowledged nothing for timeouts.dead_peer.")                                                  \
+    X(NOT_INTERCEPTED, "not_intercepted", TRANSPORT_CLOSE_RESET,                                                    \
+      "It came to a capture port directly; there is no original destination.")                                      \
+    X(LOOP, "loop", TRANSPORT_CLOSE_RESET, "Its destination is one of the proxy's own capture ports.")              \
+    X(PROBE, "probe", TRANSPORT_CLOSE, "outrigger-init asked whether interception works, and was answered.")        \
+    X(NO_DESCRIPTORS, "no_descriptors", TRANSPORT_CLOSE_RESET, "The process has no file descriptor left.")          \
+    X(NO_MEMORY, "no_memory", TRANSPORT_CLOSE_RESET, "The process has no memory left.")                             \
     X(DRAIN_TIMEOUT, "drain_timeout", TRANSPORT_CLOSE_RESET, "It was left at drain.timeout, or at a second SIGTERM.")
 
 enum end_reason {

@@ -36,7 +36,8 @@ static void append_active(const struct counters *sum, const char *labels, struct
 {
     uint64_t ended = counters_ended(sum); /* opened is counted first, but read first as well */
 
-    strbuf_printf(text, "outrigger_connections_active{%s} %" PRIu64 "\n", labels, sum->opened > ended ? sum->opened - ended : 0);
+    strbuf_printf(text, "outrigger_connections_active{%s} %" PRIu64 "\n", labels,
+                  sum->opened > ended ? sum->opened - ended : 0);
 }
 
 static void append_ended(const struct counters *sum, const char *labels, struct strbuf *text)
@@ -50,8 +51,10 @@ static void append_ended(const struct counters *sum, const char *labels, struct 
 
 static void append_bytes(const struct counters *sum, const char *labels, struct strbuf *text)
 {
-    strbuf_printf(text, "outrigger_received_bytes_total{%s,from=\"client\"} %" PRIu64 "\n", labels, sum->bytes_to_upstream);
-    strbuf_printf(text, "outrigger_received_bytes_total{%s,from=\"upstream\"} %" PRIu64 "\n", labels, sum->bytes_to_client);
+    strbuf_printf(text, "outrigger_received_bytes_total{%s,from=\"client\"} %" PRIu64 "\n", labels,
+                  sum->bytes_to_upstream);
+    strbuf_printf(text, "outrigger_received_bytes_total{%s,from=\"upstream\"} %" PRIu64 "\n", labels,
+                  sum->bytes_to_client);
 }
 
 static void append_retries(const struct counters *sum, const char *labels, struct strbuf *text)

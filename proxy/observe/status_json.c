@@ -38,10 +38,10 @@ static json_t *describe_direction(const struct counters *sum, enum direction dir
             json_object_set_new(failures, connect_cause_name(cause), json_count(sum->connect_failures[cause]));
     }
     return json_pack("{s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "direction", direction_name(direction), "opened",
-                     json_count(sum->opened), "active", json_count(sum->opened > all_ended ? sum->opened - all_ended : 0),
-                     "bytes_from_client", json_count(sum->bytes_to_upstream), "bytes_from_upstream",
-                     json_count(sum->bytes_to_client), "retries", json_count(sum->retries), "connect_failures", failures,
-                     "ended", ended);
+                     json_count(sum->opened), "active",
+                     json_count(sum->opened > all_ended ? sum->opened - all_ended : 0), "bytes_from_client",
+                     json_count(sum->bytes_to_upstream), "bytes_from_upstream", json_count(sum->bytes_to_client),
+                     "retries", json_count(sum->retries), "connect_failures", failures, "ended", ended);
 }
 
 static json_t *describe_cluster(const struct counter_view *view, const struct cluster *cluster)
@@ -57,8 +57,8 @@ static json_t *describe_cluster(const struct counter_view *view, const struct cl
             json_array_append_new(traffic, describe_direction(&sum, direction));
     }
     return json_pack("{s:s, s:s, s:o, s:o}", "name", cluster->config->name, "discovery",
-                     cluster->config->discovery == DISCOVERY_STATIC ? "static" : "original_destination", "endpoints", endpoints,
-                     "traffic", traffic);
+                     cluster->config->discovery == DISCOVERY_STATIC ? "static" : "original_destination", "endpoints",
+                     endpoints, "traffic", traffic);
 }
 
 void status_append_json(const struct status_process *process, const struct counter_view *view, struct strbuf *text)
@@ -71,8 +71,8 @@ void status_append_json(const struct status_process *process, const struct count
         json_array_append_new(clusters, describe_cluster(view, &view->clusters->clusters[i]));
     strbuf_init(&list, 2048);
     strbuf_printf(&list, "[%s]", process->blockers);
-    status = json_pack("{s:s, s:s, s:o, s:f, s:{s:o, s:o, s:o}, s:i, s:{s:i, s:i}, s:o}", "version", OUTRIGGER_VERSION, "state",
-                       process->state, "blockers", json_loads(list.text, 0, NULL), "uptime_seconds",
+    status = json_pack("{s:s, s:s, s:o, s:f, s:{s:o, s:o, s:o}, s:i, s:{s:i, s:i}, s:o}", "version", OUTRIGGER_VERSION,
+                       "state", process->state, "blockers", json_loads(list.text, 0, NULL), "uptime_seconds",
                        (double)process->uptime_ms / 1000, "since", "starting", json_time(process->starting_s), "ready",
                        json_time(process->ready_s), "draining", json_time(process->draining_s), "workers",
                        (int)process->workers, "connections", "active", (int)process->active, "max",

@@ -49,8 +49,8 @@ static void append_reasons(const struct counters *sum, struct strbuf *text)
 
 static void append_traffic(const struct counter_view *view, struct strbuf *text)
 {
-    strbuf_printf(text, "\n%-9s %-20s %9s %7s %11s %11s %8s  %s\n", "DIRECTION", "CLUSTER", "OPENED", "ACTIVE", "FROM CLIENT",
-                  "FROM UPSTR.", "RETRIES", "ENDED");
+    strbuf_printf(text, "\n%-9s %-20s %9s %7s %11s %11s %8s  %s\n", "DIRECTION", "CLUSTER", "OPENED", "ACTIVE",
+                  "FROM CLIENT", "FROM UPSTR.", "RETRIES", "ENDED");
     for (size_t i = 0; i < view->clusters->count; i++) {
         for (enum direction direction = 0; direction < DIRECTION_COUNT; direction++) {
             struct counters sum = counter_view_sum(view, i, direction);
@@ -59,8 +59,9 @@ static void append_traffic(const struct counter_view *view, struct strbuf *text)
 
             if (sum.opened == 0)
                 continue;
-            strbuf_printf(text, "%-9s %-20s %9" PRIu64 " %7" PRIu64 " %11s %11s %8" PRIu64 "  ", direction_name(direction),
-                          view->clusters->clusters[i].config->name, sum.opened, sum.opened > ended ? sum.opened - ended : 0,
+            strbuf_printf(text, "%-9s %-20s %9" PRIu64 " %7" PRIu64 " %11s %11s %8" PRIu64 "  ",
+                          direction_name(direction), view->clusters->clusters[i].config->name, sum.opened,
+                          sum.opened > ended ? sum.opened - ended : 0,
                           format_bytes(sum.bytes_to_upstream, from_client, sizeof from_client),
                           format_bytes(sum.bytes_to_client, from_upstream, sizeof from_upstream), sum.retries);
             append_reasons(&sum, text);
@@ -81,7 +82,8 @@ static void append_endpoints(const struct counter_view *view, struct strbuf *tex
             char address[SOCKADDR_TEXT_SIZE];
 
             if (!headed)
-                strbuf_printf(text, "\n%-20s %-40s %7s %9s %9s\n", "CLUSTER", "ENDPOINT", "ACTIVE", "CONNECTS", "FAILURES");
+                strbuf_printf(text, "\n%-20s %-40s %7s %9s %9s\n", "CLUSTER", "ENDPOINT", "ACTIVE", "CONNECTS",
+                              "FAILURES");
             headed = true;
             strbuf_printf(text, "%-20s %-40s %7u %9lu %9lu\n", cluster->config->name,
                           sockaddr_format(&endpoint->address.any, address),
@@ -100,8 +102,8 @@ void status_append_text(const struct status_process *process, const struct count
     strbuf_printf(text, "outrigger %s: %s", OUTRIGGER_VERSION, process->state);
     if (process->blockers[0] != '\0')
         strbuf_printf(text, " (blockers: %s)", process->blockers);
-    strbuf_printf(text, "\nup %s, %u workers, %u of %u connections\nsince (UTC):", uptime, process->workers, process->active,
-                  process->max_connections);
+    strbuf_printf(text, "\nup %s, %u workers, %u of %u connections\nsince (UTC):", uptime, process->workers,
+                  process->active, process->max_connections);
     append_time(text, "starting", process->starting_s);
     append_time(text, "ready", process->ready_s);
     append_time(text, "draining", process->draining_s);

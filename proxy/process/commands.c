@@ -159,7 +159,8 @@ static bool is_allowed(void *owner, uid_t uid, enum control_permission permissio
 {
     const struct control_config *control = &((struct process *)owner)->config->control;
 
-    return rules_match(&control->allow.all, uid) || (permission == CONTROL_READ && rules_match(&control->allow.read, uid)) ||
+    return rules_match(&control->allow.all, uid) ||
+           (permission == CONTROL_READ && rules_match(&control->allow.read, uid)) ||
            (permission == CONTROL_QUIT && rules_match(&control->allow.quit, uid));
 }
 

@@ -21,8 +21,8 @@ static void enter(struct lifecycle *lifecycle, enum lifecycle_state state)
     log_info("state: %s", state_names[state]);
 }
 
-void lifecycle_init(struct lifecycle *lifecycle, const struct drain_config *drain, const struct lifecycle_actions *actions,
-                    void *owner)
+void lifecycle_init(struct lifecycle *lifecycle, const struct drain_config *drain,
+                    const struct lifecycle_actions *actions, void *owner)
 {
     *lifecycle = (struct lifecycle){ .drain = drain, .actions = *actions, .owner = owner };
     readiness_block(&lifecycle->readiness, READINESS_CONFIGURATION);

@@ -1,7 +1,7 @@
 /*
  * starting → ready → draining → stopped, and when each begins. Draining: not ready at once; inbound accepts end after
- * drain.delay; with an exit to follow, the process ends when the last connection has ended and drain.minimum has passed,
- * or at drain.timeout.
+ * drain.delay; with an exit to follow, the process ends when the last connection has ended and drain.minimum has
+ * passed, or at drain.timeout.
  *
  * Thread: the main thread's.
  */
@@ -15,10 +15,10 @@
 #include "proxy/config/model.h"
 
 /* X(constant, name) */
-#define LIFECYCLE_STATES(X)                                                                                            \
-    X(STARTING, "starting")                                                                                            \
-    X(READY, "ready")                                                                                                  \
-    X(DRAINING, "draining")                                                                                            \
+#define LIFECYCLE_STATES(X) \
+    X(STARTING, "starting") \
+    X(READY, "ready")       \
+    X(DRAINING, "draining") \
     X(STOPPED, "stopped")
 
 enum lifecycle_state {
@@ -43,12 +43,12 @@ struct lifecycle {
     void *owner;
     uint64_t drain_started_ms;
     bool inbound_stopped;
-    bool exits;                               /* draining ends with the process */
+    bool exits;                              /* draining ends with the process */
     double entered_s[LIFECYCLE_STATE_COUNT]; /* since the epoch; 0: not yet */
 };
 
-void lifecycle_init(struct lifecycle *lifecycle, const struct drain_config *drain, const struct lifecycle_actions *actions,
-                    void *owner);
+void lifecycle_init(struct lifecycle *lifecycle, const struct drain_config *drain,
+                    const struct lifecycle_actions *actions, void *owner);
 
 /* A blocker is gone. With the last one the state is ready. */
 void lifecycle_unblock(struct lifecycle *lifecycle, enum readiness_blocker blocker);

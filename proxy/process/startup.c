@@ -152,7 +152,8 @@ static int open_listeners(struct process *process)
         r = open_capture(process, "outbound", DIRECTION_OUTBOUND, clusters->passthrough,
                          (uint16_t)config->intercept.outbound.port);
         if (r == 0)
-            r = open_capture(process, "inbound", DIRECTION_INBOUND, clusters->inbound, (uint16_t)config->intercept.inbound.port);
+            r = open_capture(process, "inbound", DIRECTION_INBOUND, clusters->inbound,
+                             (uint16_t)config->intercept.inbound.port);
     }
     for (size_t i = 0; r == 0 && i < config->listeners.count; i++) {
         const struct listener_config *configured = &config->listeners.items[i];

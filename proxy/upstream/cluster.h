@@ -12,8 +12,8 @@
 
 struct endpoint {
     union sockaddr_any address;
-    atomic_uint active;          /* connections */
-    atomic_ulong connects;       /* attempts that succeeded */
+    atomic_uint active;    /* connections */
+    atomic_ulong connects; /* attempts that succeeded */
     atomic_ulong connect_failures;
 };
 
@@ -56,5 +56,6 @@ void cluster_release(struct cluster *cluster);
 /* The place in the rotation at which a connection begins; its attempts go on from there. */
 unsigned cluster_next_turn(struct cluster *cluster);
 
-/* The endpoint for attempt number `attempt` (from 0): each once before any comes again. NULL for original_destination. */
+/* The endpoint for attempt number `attempt` (from 0): each once before any comes again. NULL for original_destination.
+ */
 struct endpoint *cluster_pick(const struct cluster *cluster, unsigned turn, unsigned attempt);

@@ -45,15 +45,18 @@ void worker_pause_accepting(struct worker *worker, int error)
 
     if (worker->accept_timer.place != TIMER_IDLE)
         return;
-    pause_ms = worker->accept_pause_ms == 0 ? PAUSE_FIRST_MS : MIN(worker->accept_pause_ms * 2, (uint64_t)PAUSE_MOST_MS);
+    pause_ms = worker->accept_pause_ms == 0 ? PAUSE_FIRST_MS
+                                            : MIN(worker->accept_pause_ms * 2, (uint64_t)PAUSE_MOST_MS);
     worker->accept_pause_ms = pause_ms;
     log_write_limited(LOG_WARNING, LOG_EVERY_MS, &worker->famine_logged_ms,
-                      "accepting pauses: %s; lower limits.max_connections or raise the descriptor limit", strerror(-error));
+                      "accepting pauses: %s; lower limits.max_connections or raise the descriptor limit",
+                      strerror(-error));
     for (size_t i = 0; i < worker->listener_count; i++) {
         if (worker->listeners[i].fd >= 0)
             event_del(&worker->listeners[i].event);
     }
-    timers_arm_exact(&worker->timers, &worker->accept_timer, now_ms + pause_ms / 2 + random_below(&worker->random, pause_ms / 2 + 1));
+    timers_arm_exact(&worker->timers, &worker->accept_timer,
+                     now_ms + pause_ms / 2 + random_below(&worker->random, pause_ms / 2 + 1));
 }
 
 /* The worker to carry a new connection: this one, unless it has many more than the least busy. */
@@ -102,8 +105,8 @@ static void hand_out(struct worker_listener *listener, int fd, uint64_t now_ms)
 static bool is_passing(int error)
 {
     return error == ECONNABORTED || error == EINTR || error == EPROTO || error == ENETDOWN || error == ENOPROTOOPT ||
-           error == EHOSTDOWN || error == ENONET || error == EHOSTUNREACH || error == EOPNOTSUPP || error == ENETUNREACH ||
-           error == EPERM;
+           error == EHOSTDOWN || error == ENONET || error == EHOSTUNREACH || error == EOPNOTSUPP ||
+           error == ENETUNREACH || error == EPERM;
 }
 
 static void close_listener(struct worker_listener *listener)

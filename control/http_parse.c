@@ -1,0 +1,75 @@
+#include "control/http_parse.h"
+
+#include <string.h>
+#include <strings.h>
+
+#include "base/units.h"
+
+static const char *skip_spaces(const char *text)
+{
+    return text + strspn(text, " \t");
+}
+
+/* RFC 9112 section 3: method SP request-target SP HTTP-version. Cuts `line` into its parts. */
+static bool parse_request_line(char *line, struct http_head *head)
+{
+    char *path = strchr(line, ' '), *version;
+
+    if (!path || path == line)
+        return false;
+    *path++ = '\0';
+    version = strchr(path, ' ');
+    if (!version || path[0] != '/')
+        return false;
+    *version++ = '\0';
+    if (strcmp(version, "HTTP/1.1") != 0 && strcmp(version, "HTTP/1.0") != 0)
+        return false;
+    head->keep_alive = strcmp(version, "HTTP/1.1") == 0;
+    path[strcspn(path, "?")] = '\0';
+    head->method = line;
+    head->path = path;
+    return true;
+}
+
+/* Returns 0 or the status to refuse with. */
+static int parse_header(char *line, struct http_head *head)
+{
+    char *value = strchr(line, ':');
+
+    if (!value || value == line)
+        return 400;
+    *value++ = '\0';
+    value = line + (skip_spaces(value) - line);
+    value[strcspn(value, "\r")] = '\0';
+    if (strcasecmp(line, "content-length") == 0) {
+        if (units_parse_number(value, &head->body_length) < 0)
+            return 400;
+        return head->body_length > HTTP_MOST_BODY_BYTES ? 413 : 0;
+    }
+    if (strcasecmp(line, "transfer-encoding") == 0)
+        return 501;
+    if (strcasecmp(line, "connection") == 0 && strcasecmp(value, "close") == 0)
+        head->keep_alive = false;
+    if (strcasecmp(line, "accept") == 0 && strncasecmp(value, "text/plain", strlen("text/plain")) == 0)
+        head->wants_text = true;
+    return 0;
+}
+
+int http_parse_head(char *text, struct http_head *head)
+{
+    char *line = strsep(&text, "\n");
+    int status;
+
+    *head = (struct http_head){ 0 };
+    line[strcspn(line, "\r")] = '\0';
+    if (!parse_request_line(line, head))
+        return 400;
+    while ((line = strsep(&text, "\n"))) {
+        if (line[0] == '\0' || line[0] == '\r')
+            continue;
+        status = parse_header(line, head);
+        if (status != 0)
+            return status;
+    }
+    return 0;
+}

@@ -1,0 +1,62 @@
+"""Programs that a test starts and ends: each by its own pid, none left behind."""
+
+import os
+import signal
+import subprocess
+import time
+
+
+class Program:
+    """A running program with its output in a file."""
+
+    def __init__(self, argv, log_path, **options):
+        self.argv = [str(word) for word in argv]
+        self.log_path = log_path
+        with open(log_path, "ab") as log:
+            self.process = subprocess.Popen(self.argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log, **options)
+
+    @property
+    def pid(self):
+        return self.process.pid
+
+    def log(self):
+        with open(self.log_path, "rb") as log:
+            return log.read().decode(errors="replace")
+
+    def is_running(self):
+        return self.process.poll() is None
+
+    def signal(self, number):
+        if self.is_running():
+            os.kill(self.pid, number)
+
+    def wait(self, timeout=10):
+        return self.process.wait(timeout)
+
+    def stop(self, timeout=10):
+        """Ends it, with SIGKILL if it does not end by itself; returns its code."""
+        self.signal(signal.SIGTERM)
+        try:
+            return self.process.wait(timeout)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            return self.process.wait()
+
+
+def eventually(question, timeout=10, what="condition", every=0.02):
+    """Asks until the answer is true, and returns it."""
+    end = time.monotonic() + timeout
+    while True:
+        answer = question()
+        if answer:
+            return answer
+        assert time.monotonic() < end, f"{what}: not true after {timeout} s"
+        time.sleep(every)
+
+
+def run(argv, check=True, timeout=60, **options):
+    """Runs to the end; returns the finished process with its output as text."""
+    done = subprocess.run([str(word) for word in argv], capture_output=True, text=True, timeout=timeout,
+                          stdin=options.pop("stdin", subprocess.DEVNULL), **options)
+    assert not check or done.returncode == 0, f"{argv}: exit {done.returncode}\n{done.stdout}{done.stderr}"
+    return done
