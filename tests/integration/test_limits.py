@@ -1,0 +1,104 @@
+"""Limits are exact, say why, and free their place again; a famine of descriptors costs little and passes."""
+
+import os
+import resource
+import socket
+import time
+
+from tests.support.clients import connect, ending, exchange, outcome
+from tests.support.processes import eventually
+from tests.support.servers import echo
+
+
+def served(port):
+    client = connect(port)
+    client.sendall(b"x")
+    assert client.recv(1) == b"x"
+    return client
+
+
+def test_one_more_than_max_connections_is_reset_and_a_free_place_is_used(serve, plain):
+    proxy, port = plain([serve(echo).port], limits={"max_connections": 2}, workers=2)
+    first, second = served(port), served(port)
+    assert outcome(port, b"x") == (b"", "reset")
+    assert proxy.ended("test") == {"max_connections": 1}
+    first.close()
+    eventually(lambda: proxy.active() == 1, what="a free place")
+    third = served(port)
+    assert proxy.is_ready()  # control does not count
+    second.close()
+    third.close()
+
+
+def test_circuit_breaker_limit_of_one_is_one_over_all_workers(serve, plain):
+    server = serve(echo)
+    proxy, port = plain([server.port], {"circuit_breaker": {"max_connections": 1}}, workers=4)
+    client = served(port)
+    for _ in range(20):
+        assert outcome(port, b"x") == (b"", "reset")
+    assert proxy.ended("test") == {"circuit_breaker": 20}
+    assert server.accepted == 1
+    assert proxy.traffic("test", "listener")["connect_failures"] == {}  # local, no failure of the endpoint
+    client.close()
+    eventually(lambda: proxy.active() == 0, what="a free place")
+    assert exchange(port, b"again") == b"again"
+
+
+def cpu_seconds(pid):
+    with open(f"/proc/{pid}/stat", encoding="ascii") as file:
+        fields = file.read().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / 100
+
+
+def test_descriptor_famine_pauses_accepting_and_costs_little(serve, plain):
+    server = serve(echo)
+    proxy, port = plain([server.port], limits={"max_connections": 1000}, workers=1)
+    keep = [served(port) for _ in range(5)]
+    descriptors = len(os.listdir(f"/proc/{proxy.pid}/fd"))
+    resource.prlimit(proxy.pid, resource.RLIMIT_NOFILE, (descriptors + 5, 20000))
+    flood = []
+    for _ in range(40):
+        client = socket.socket()
+        client.setblocking(False)
+        client.connect_ex(("127.0.0.1", port))
+        flood.append(client)
+    time.sleep(0.5)
+    before = cpu_seconds(proxy.pid)
+    time.sleep(3)
+    assert cpu_seconds(proxy.pid) - before < 0.6  # a fifth of a core
+    for client in keep:  # established connections go on
+        client.sendall(b"y")
+        assert client.recv(1) == b"y"
+    assert "accepting pauses" in proxy.log()
+    for client in flood:
+        client.close()
+    resource.prlimit(proxy.pid, resource.RLIMIT_NOFILE, (20000, 20000))
+    begun = time.monotonic()
+    assert exchange(port, b"back") == b"back"
+    assert time.monotonic() - begun < 1.5
+    for client in keep:
+        client.close()
+
+
+def test_too_high_a_limit_is_warned_about(serve, plain):
+    proxy, port = plain([serve(echo).port], limits={"max_connections": 1000000})
+    assert "limits.max_connections is 1000000, but the limit of" in proxy.log()
+    assert exchange(port, b"x") == b"x"
+
+
+def test_reset_refusals_leak_nothing(serve, plain):
+    proxy, port = plain([serve(echo).port], {"circuit_breaker": {"max_connections": 1}})
+    client = served(port)
+    before = len(os.listdir(f"/proc/{proxy.pid}/fd"))
+    for _ in range(300):
+        outcome(port)
+    assert len(os.listdir(f"/proc/{proxy.pid}/fd")) == before
+    assert ending_of(client) == (b"", "end")
+
+
+def ending_of(client):
+    client.shutdown(socket.SHUT_WR)
+    try:
+        return ending(client)
+    finally:
+        client.close()

@@ -1,0 +1,159 @@
+"""Which attempts are made, in which order, and which failures are worth another."""
+
+import threading
+import time
+
+from tests.support.clients import connect, ending, exchange, outcome
+from tests.support.processes import eventually
+from tests.support.servers import echo, free_port, receive_all, reset
+
+
+def test_refused_upstream_ends_with_a_reset_at_once(plain):
+    proxy, port = plain([free_port()], {"retry": {"attempts": 1}})
+    begun = time.monotonic()
+    assert outcome(port) == (b"", "reset")
+    assert time.monotonic() - begun < 0.5
+    assert proxy.ended("test") == {"connect_refused": 1}
+
+
+def test_next_endpoint_serves_when_others_refuse(serve, plain):
+    server = serve(echo)
+    proxy, port = plain([free_port(), free_port(), server.port])
+    for _ in range(9):
+        assert exchange(port, b"hello") == b"hello"
+    traffic = proxy.traffic("test", "listener")
+    assert traffic["ended"] == {"completed": 9}
+    assert traffic["retries"] == traffic["connect_failures"]["refused"] == 9  # 0, 1 or 2 a connection, in turn
+    assert server.accepted == 9
+
+
+def test_attempts_are_a_limit(serve, plain):
+    proxy, port = plain([free_port(), free_port(), serve(echo).port], {"retry": {"attempts": 2}})
+    assert sorted(outcome(port, b"x") for _ in range(3)) == [(b"", "reset"), (b"x", "end"), (b"x", "end")]
+    assert proxy.ended("test") == {"completed": 2, "connect_refused": 1}
+
+
+def test_causes_that_are_not_listed_are_not_tried_again(serve, plain):
+    proxy, port = plain([free_port(), serve(echo).port], {"retry": {"on": ["timeout"]}})
+    assert sorted(outcome(port, b"x") for _ in range(2)) == [(b"", "reset"), (b"x", "end")]
+    assert proxy.traffic("test", "listener")["retries"] == 0
+
+
+def test_backoff_comes_once_every_endpoint_was_tried(plain):
+    proxy, port = plain([free_port(), free_port()],
+                        {"retry": {"attempts": 6, "backoff": {"base": "400ms", "max": "400ms"}}})
+    durations = []
+    for _ in range(4):
+        begun = time.monotonic()
+        assert outcome(port) == (b"", "reset")
+        durations.append(time.monotonic() - begun)
+    # Four pauses each, random from nothing to 400 ms: together 16, so their mean is near 200 ms.
+    assert 0.8 < sum(durations) < 5.6
+    assert len({round(duration, 2) for duration in durations}) > 1
+    assert proxy.traffic("test", "listener")["connect_failures"] == {"refused": 24}
+
+
+def test_upstream_that_comes_back_serves_those_who_wait(serve, plain):
+    port_upstream = free_port()
+    _, port = plain([port_upstream], {"retry": {"attempts": 100, "backoff": {"base": "20ms", "max": "100ms"}}})
+    results = []
+    threads = [threading.Thread(target=lambda: results.append(exchange(port, b"patience"))) for _ in range(20)]
+    for thread in threads:
+        thread.start()
+    time.sleep(0.5)
+    serve(echo, port=port_upstream)
+    for thread in threads:
+        thread.join(10)
+    assert results == [b"patience"] * 20
+
+
+def accept_and_reset(connection):
+    time.sleep(0.05)
+    reset(connection)
+
+
+def test_reset_before_any_client_byte_goes_to_the_next_endpoint(serve, plain):
+    bad, good = serve(accept_and_reset), serve(lambda connection: (connection.sendall(b"banner"), connection.close()))
+    proxy, port = plain([bad.port, good.port])
+    for _ in range(4):
+        with connect(port) as client:
+            assert ending(client) == (b"banner", "end")
+    assert proxy.traffic("test", "listener")["connect_failures"] == {"reset_before_reply": 2}
+
+
+def read_and_reset(connection):
+    connection.recv(10)
+    reset(connection)
+
+
+def test_reset_after_client_bytes_without_replay_is_not_tried_again(serve, plain):
+    bad, good = serve(read_and_reset), serve(echo)
+    proxy, port = plain([bad.port, good.port])
+    assert sorted(outcome(port, b"once") for _ in range(2)) == [(b"", "reset"), (b"once", "end")]
+    assert proxy.ended("test") == {"completed": 1, "upstream_reset": 1}
+
+
+def test_replay_sends_the_same_bytes_and_the_end_again(serve, plain):
+    data = b"r" * 10000
+    bad, good = serve(read_and_reset), serve(echo)
+    proxy, port = plain([bad.port, good.port], {"retry": {"replay": "16KiB"}})
+    for _ in range(6):
+        assert exchange(port, data) == data
+    traffic = proxy.traffic("test", "listener")
+    assert traffic["ended"] == {"completed": 6}
+    assert traffic["connect_failures"] == {"reset_before_reply": 3}
+
+
+def test_replay_beyond_its_limit_is_given_up(serve, plain):
+    bad = serve(lambda connection: (time.sleep(0.3), reset(connection)))
+    proxy, port = plain([bad.port], {"retry": {"replay": "1KiB"}})
+    with connect(port) as client:
+        client.sendall(b"z" * 2000)
+        assert ending(client) == (b"", "reset")
+    assert bad.accepted == 1
+    assert proxy.ended("test") == {"upstream_reset": 1}
+
+
+def test_replay_never_after_a_byte_of_the_reply(serve, plain):
+    def half_answer(connection):
+        connection.recv(10)
+        connection.sendall(b"half")
+        time.sleep(0.1)
+        reset(connection)
+
+    bad = serve(half_answer)
+    _, port = plain([bad.port], {"retry": {"replay": "16KiB"}})
+    with connect(port) as client:
+        client.sendall(b"x")
+        assert ending(client) == (b"half", "reset")
+    assert bad.accepted == 1
+
+
+def test_upstream_killed_under_load_fails_only_what_was_in_flight(serve, plain):
+    stop = threading.Event()
+    dying = serve(echo)
+    proxy, port = plain([dying.port, serve(echo).port])
+    results = []
+
+    def load():
+        while not stop.is_set():
+            try:
+                results.append((time.monotonic(), exchange(port, b"load") == b"load"))
+            except OSError:
+                results.append((time.monotonic(), False))
+
+    threads = [threading.Thread(target=load) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    time.sleep(0.5)
+    died = time.monotonic()
+    dying.close()
+    time.sleep(1)
+    stop.set()
+    for thread in threads:
+        thread.join()
+    failures = [when for when, good in results if not good]
+    assert len(failures) <= 8
+    assert all(when < died + 0.5 for when in failures)
+    assert len(results) > 100
+    eventually(lambda: proxy.active() == 0, what="no connection left")

@@ -1,0 +1,72 @@
+"""Connections to a proxy, and what can be seen of their endings."""
+
+import errno
+import socket
+import struct
+import time
+
+from .servers import receive_all
+
+
+def connect(port, host="127.0.0.1", timeout=10, receive_buffer=None):
+    connection = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+    connection.settimeout(timeout)
+    if receive_buffer:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+    connection.connect((host, port))
+    return connection
+
+
+def exchange(port, data=b"ping", **options):
+    """Sends, finishes, and returns the whole reply."""
+    with connect(port, **options) as connection:
+        connection.sendall(data)
+        connection.shutdown(socket.SHUT_WR)
+        return receive_all(connection)
+
+
+def ending(connection):
+    """Reads to the end: the bytes, and "end" or "reset"."""
+    parts = []
+    while True:
+        try:
+            data = connection.recv(65536)
+        except ConnectionResetError:
+            return b"".join(parts), "reset"
+        if not data:
+            return b"".join(parts), "end"
+        parts.append(data)
+
+
+def outcome(port, data=b""):
+    """Connects, sends, finishes, and tells how it ended; a reset may come at any of these steps."""
+    try:
+        with connect(port) as connection:
+            if data:
+                connection.sendall(data)
+                connection.shutdown(socket.SHUT_WR)
+            return ending(connection)
+    except (ConnectionResetError, BrokenPipeError):
+        return b"", "reset"
+    except OSError as error:  # shutdown of a socket that is reset already
+        if error.errno != errno.ENOTCONN:
+            raise
+        return b"", "reset"
+
+
+def linger_zero(connection):
+    """close() will send RST."""
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+
+def pattern(length, seed=0):
+    """Bytes that tell their place."""
+    block = bytes((i * 31 + (i >> 8) + seed) & 0xFF for i in range(65536))
+    return (block * (length // 65536 + 1))[:length]
+
+
+def seconds(function):
+    """How long a call takes, and its value."""
+    begun = time.monotonic()
+    value = function()
+    return time.monotonic() - begun, value
