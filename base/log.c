@@ -42,6 +42,8 @@ static size_t append_escaped(char *line, size_t length, size_t size, const char 
     return length;
 }
 
+static void write_line(enum log_level level, const char *format, va_list arguments) PRINTF_LIKE(2, 0);
+
 static void write_line(enum log_level level, const char *format, va_list arguments)
 {
     char message[LOG_LINE_SIZE / 2], line[LOG_LINE_SIZE];

@@ -45,7 +45,7 @@ static int change(uint16_t type, uint16_t flags)
 /* What rtnetlink says where IPv6 is compiled out or disabled (disable_ipv6). */
 static int without_ipv6(int r)
 {
-    return r == -EOPNOTSUPP || r == -EACCES || r == -EPERM || r == -EAFNOSUPPORT ? -EAFNOSUPPORT : r;
+    return r == -EOPNOTSUPP || r == -EACCES || r == -EAFNOSUPPORT ? -EAFNOSUPPORT : r;
 }
 
 int address_add(void)

@@ -179,25 +179,20 @@ static int read_udata(const struct nftnl_udata *attribute, void *argument)
     return 0;
 }
 
-struct reading {
-    struct ruleset *ruleset;
-    unsigned *strange;
-    int error;
-};
-
-static int read_rule(const struct nlmsghdr *message, void *argument)
+int decode_message(const struct nlmsghdr *message, struct ruleset *ruleset, unsigned *strange)
 {
-    struct reading *reading = argument;
     struct nftnl_rule *encoded = nftnl_rule_alloc();
     struct reader reader = { 0 };
     const char *table, *chain;
     const void *udata;
     uint32_t length;
+    int r = 0;
 
-    if (!encoded || nftnl_rule_nlmsg_parse(message, encoded) < 0) {
-        reading->error = -ENOMEM;
+    if (!encoded)
+        return -ENOMEM;
+    if (nftnl_rule_nlmsg_parse(message, encoded) < 0) {
         nftnl_rule_free(encoded);
-        return MNL_CB_ERROR;
+        return -EPROTO;
     }
     table = nftnl_rule_get_str(encoded, NFTNL_RULE_TABLE);
     chain = nftnl_rule_get_str(encoded, NFTNL_RULE_CHAIN);
@@ -209,11 +204,25 @@ static int read_rule(const struct nlmsghdr *message, void *argument)
         if (udata)
             nftnl_udata_parse(udata, length, read_udata, &reader.rule);
         if (reader.strange || !reader.ended)
-            (*reading->strange)++;
+            (*strange)++;
         else
-            reading->error = ruleset_append(reading->ruleset, &reader.rule);
+            r = ruleset_append(ruleset, &reader.rule);
     }
     nftnl_rule_free(encoded);
+    return r;
+}
+
+struct reading {
+    struct ruleset *ruleset;
+    unsigned *strange;
+    int error;
+};
+
+static int read_rule(const struct nlmsghdr *message, void *argument)
+{
+    struct reading *reading = argument;
+
+    reading->error = decode_message(message, reading->ruleset, reading->strange);
     return reading->error < 0 ? MNL_CB_ERROR : MNL_CB_OK;
 }
 

@@ -30,21 +30,25 @@ int netlink_open(int bus, struct mnl_socket **ret_socket)
     return 0;
 }
 
-/* The first error among the answers in `buffer` goes to *error; *left counts those still to come. */
+/*
+ * The first error among the answers goes to *error; *left counts the acknowledgements still to come. An error may also
+ * come for the batch as a whole, under the number of its first message (without NET_ADMIN, say).
+ */
 static void read_answers(const struct nlmsghdr *answer, int length, uint32_t first, uint32_t last, uint32_t *left,
                          int *error, uint32_t *ret_failed)
 {
     for (; mnl_nlmsg_ok(answer, length); answer = mnl_nlmsg_next(answer, &length)) {
         const struct nlmsgerr *result;
 
-        if (answer->nlmsg_type != NLMSG_ERROR || answer->nlmsg_seq < first || answer->nlmsg_seq > last)
+        if (answer->nlmsg_type != NLMSG_ERROR)
             continue;
         result = mnl_nlmsg_get_payload(answer);
         if (result->error != 0 && *error == 0) {
             *error = result->error;
             *ret_failed = answer->nlmsg_seq;
         }
-        (*left)--;
+        if (answer->nlmsg_seq >= first && answer->nlmsg_seq <= last)
+            (*left)--;
     }
 }
 

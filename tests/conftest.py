@@ -15,11 +15,15 @@ from tests.support.servers import Server, free_port  # noqa: E402
 @pytest.fixture(scope="session")
 def programs(tmp_path_factory):
     """The programs under test, where every uid can run them."""
-    directory = tmp_path_factory.mktemp("bin")
+    return copy_programs(open_to_all(tmp_path_factory.mktemp("bin")))
+
+
+def open_to_all(directory):
+    """Lets every uid reach a temporary directory (pytest closes them)."""
     for parent in [directory, *directory.parents][:3]:
         if parent.stat().st_uid == os.getuid():
             parent.chmod(0o755)
-    return copy_programs(directory)
+    return directory
 
 
 @pytest.fixture
@@ -42,7 +46,7 @@ def start(programs, tmp_path):
     started = []
 
     def make(config, **options):
-        directory = tmp_path / f"proxy{len(started)}"
+        directory = open_to_all(tmp_path) / f"proxy{len(started)}"
         config = {"health": {"port": free_port()}, **config}
         started.append(Outrigger(programs, directory, config, **options))
         return started[-1]

@@ -106,13 +106,6 @@ static void describe_default(const struct field *field, struct strbuf *text)
     }
 }
 
-static const char *reload_name(const struct field *field)
-{
-    if (field->type == FIELD_SECTION)
-        return "";
-    return field->reload == RELOAD_RESTART ? "restart" : "new connections";
-}
-
 static void describe_section(const struct section *section, const char *path, struct strbuf *text);
 
 static void describe_row(const struct field *field, const char *path, struct strbuf *text)
@@ -121,7 +114,7 @@ static void describe_row(const struct field *field, const char *path, struct str
     describe_allowed(field, text);
     strbuf_append(text, " | ");
     describe_default(field, text);
-    strbuf_printf(text, " | %s | %s |\n", reload_name(field), field->doc);
+    strbuf_printf(text, " | %s |\n", field->doc);
 }
 
 static void describe_section(const struct section *section, const char *path, struct strbuf *text)
@@ -140,8 +133,8 @@ static void describe_section(const struct section *section, const char *path, st
 
 void config_reference(struct strbuf *text)
 {
-    static const char head[] = "| key | type | allowed | default | change needs | meaning |\n"
-                               "| --- | --- | --- | --- | --- | --- |\n";
+    static const char head[] = "| key | type | allowed | default | meaning |\n"
+                               "| --- | --- | --- | --- | --- |\n";
 
     for (size_t i = 0; i < schema_root.count; i++) {
         const struct field *field = &schema_root.fields[i];

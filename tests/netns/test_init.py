@@ -1,0 +1,229 @@
+"""The redirect rules in the kernel: what is planned is what is there, in one transaction, and nobody else's are touched."""
+
+import os
+import signal
+import socket
+import subprocess
+import threading
+import time
+
+import pytest
+
+from tests.support.outrigger import ROOT
+from tests.support.processes import eventually, run
+from tests.support.servers import Server, echo
+
+OPTION_SETS = [
+    [],
+    ["-o", "22,8000-8010", "-x", "10.1.0.0/16,fd00::/8"],
+    ["-i", "10.0.0.0/8,2001:db8:1::/48", "-q", "443,9000-9010"],
+    ["-i", "", "-b", "80,8080-8090", "-d", "22"],
+    ["-b", "", "-u", "7,8", "-g", "9"],
+    ["-p", "16001", "-z", "16006", "-x", "0.0.0.0/1,128.0.0.0/1,::/1"],
+    ["-g", "", "-x", "10.0.0.0/13"],
+]
+
+
+@pytest.fixture
+def init(programs):
+    return os.path.join(programs, "outrigger-init")
+
+
+def rules(space):
+    return space.run(["nft", "list", "ruleset"]).stdout
+
+
+@pytest.mark.parametrize("options", OPTION_SETS)
+def test_kernel_has_what_was_planned_and_show_tells_it(namespace, init, options, tmp_path):
+    space = namespace("init")
+    planned = space.run([init, "--dry-run", *options]).stdout
+    assert rules(space) == ""  # a dry run touches nothing
+    script = tmp_path / "rules.nft"
+    script.write_text(planned)
+    space.run(["nft", "-c", "-f", script])
+    space.run([init, "--no-verify", *options])
+    applied = rules(space)
+    assert "".join(planned.split("\n", 2)[2:]) == applied
+    assert space.run([init, "show"]).stdout == applied
+    space.run(["nft", "-f", script])  # the text makes the same rules as the program
+    assert rules(space) == applied
+
+
+def test_second_run_gives_the_same_and_remove_leaves_nothing(namespace, init):
+    space = namespace("init")
+    before = space.run(["ip", "address", "show", "dev", "lo"]).stdout
+    space.run([init])
+    first = rules(space)
+    assert "inet6 ::6/128" in space.run(["ip", "address", "show", "dev", "lo"]).stdout
+    space.run([init])
+    assert rules(space) == first
+    space.run([init, "-o", "22"])
+    assert rules(space) != first
+    space.run([init])
+    assert rules(space) == first
+    for _ in range(2):
+        space.run([init, "remove"])
+        assert rules(space) == ""
+        assert space.run(["ip", "address", "show", "dev", "lo"]).stdout == before
+    done = space.run([init, "show"], check=False)
+    assert done.returncode == 1 and "outrigger-init apply" in done.stderr
+
+
+def test_foreign_tables_stay_as_they_are(namespace, init, tmp_path):
+    space = namespace("init")
+    foreign = tmp_path / "foreign.nft"
+    foreign.write_text("""
+table inet other { set s { type ipv4_addr; elements = { 10.0.0.1, 10.0.0.2 }; }
+  chain outbound { type nat hook output priority 0; ip daddr @s tcp dport 80 counter redirect to :1; }; }
+table ip outrigger { chain inbound { type filter hook input priority 5; policy accept; }; }
+table ip6 six { chain c { }; }
+""")
+    space.run(["nft", "-f", foreign])
+    before = rules(space)
+    space.run([init])
+    space.run([init, "-o", "22"])
+    assert rules(space).startswith(before.rstrip("\n"))
+    space.run([init, "remove"])
+    assert rules(space) == before
+
+
+def test_verify_proves_both_families_and_fails_without_rules(pods, init):
+    client, _ = pods
+    done = client.run([init])
+    assert "IPv4: verified: a connection to 192.0.2.2:15002 arrived at port 15001" in done.stdout
+    assert "IPv6: verified: a connection to [2001:db8::2]:15002 arrived at port 15001" in done.stdout
+    assert client.run([init, "verify"]).returncode == 0
+    client.run(["nft", "delete", "table", "inet", "outrigger"])
+    done = client.run([init, "verify"], check=False)
+    assert done.returncode == 95 and "there are no rules" in done.stderr
+
+
+def test_verify_fails_where_the_connection_lands_elsewhere(pods, init):
+    """Somebody else holds the capture port and does not answer as the proxy does."""
+    client, _ = pods
+    other = client.inside(lambda: Server(echo, host="0.0.0.0", port=15001))
+    done = client.run([init, "--verify-timeout", "500ms"], check=False)
+    other.close()
+    assert done.returncode == 95
+    assert "something else than the proxy" in done.stderr
+    assert "outbound" in rules(client)  # fail closed: the rules stay
+
+
+def test_verify_fails_where_a_rule_before_ours_takes_the_connection(pods, init, tmp_path):
+    client, _ = pods
+    script = tmp_path / "before.nft"
+    script.write_text("table inet before { chain c { type nat hook output priority -150; meta l4proto tcp redirect to :9; }; }\n")
+    client.run(["nft", "-f", script])
+    done = client.run([init, "--verify-timeout", "500ms"], check=False)
+    assert done.returncode == 95 and "refused" in done.stderr
+
+
+def test_verify_without_a_route_says_so(namespace, init):
+    space = namespace("alone")
+    done = space.run([init])
+    assert "IPv4: not verified: no route to 192.0.2.2" in done.stdout
+    done = space.run([init, "verify"], check=False)
+    assert done.returncode == 95 and "nothing could be verified" in done.stderr
+
+
+def test_without_ipv6_ipv4_works(pods, init):
+    client, _ = pods
+    for interface in ("all", "default", "lo", "eth0"):
+        client.run(["sysctl", "-qw", f"net.ipv6.conf.{interface}.disable_ipv6=1"])
+    done = client.run([init])
+    assert "IPv6: not available here" in done.stdout
+    assert "IPv4: verified" in done.stdout
+    client.run([init, "remove"])
+
+
+@pytest.mark.parametrize("options", [["-p", "0"], ["-p", "-1"], ["-z", "100000"], ["-x", "10.0.0.0/33"], ["-o", "10-5"], ["-u", "0"],
+                                     ["-q", "a"], ["--nonsense"], ["nonsense"]])
+def test_bad_options_are_one_error_and_touch_nothing(namespace, init, options):
+    space = namespace("init")
+    done = space.run([init, *options], check=False)
+    assert done.returncode == 2
+    assert len(done.stderr.splitlines()) == 1 and done.stderr.startswith("outrigger-init: ")
+    assert rules(space) == ""
+
+
+def test_without_net_admin_the_error_says_what_is_missing(namespace, init):
+    space = namespace("init")
+    done = space.run([init], uid=1000, check=False)
+    assert done.returncode == 1 and "NET_ADMIN" in done.stderr
+    assert rules(space) == ""
+
+
+def test_rerun_under_probes_opens_no_gap(pods, init):
+    """While the rules are replaced again and again, every one of thousands of connections is captured."""
+    client, server = pods
+    client.run([init])
+    proxy = client.inside(lambda: Server(lambda connection: (connection.sendall(b"proxy"), connection.close()), host="0.0.0.0",
+                                         port=15001, backlog=1024))
+    outside = server.inside(lambda: Server(lambda connection: (connection.sendall(b"outside"), connection.close()), host="0.0.0.0",
+                                           port=8080, backlog=1024))
+    stop, landed = threading.Event(), {}
+
+    def probe():
+        while not stop.is_set():
+            with socket.create_connection(("10.78.0.2", 8080), timeout=5) as connection:
+                word = connection.recv(10)
+                landed[word] = landed.get(word, 0) + 1
+
+    threads = [threading.Thread(target=lambda: client.inside(probe)) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    runs, end = 0, time.monotonic() + 6
+    while time.monotonic() < end:
+        client.run([init, "--no-verify", "-o", str(1000 + runs % 7)])
+        runs += 1
+    stop.set()
+    for thread in threads:
+        thread.join()
+    proxy.close()
+    outside.close()
+    assert runs > 50
+    assert set(landed) == {b"proxy"}
+    assert landed[b"proxy"] > 3000
+
+
+def test_killed_at_any_moment_leaves_the_old_rules_or_the_new(namespace, init):
+    space = namespace("init")
+    space.run([init, "--no-verify"])
+    old = rules(space)
+    space.run([init, "--no-verify", "-o", "22"])
+    new = rules(space)
+    words = space.command([init, "--no-verify"])
+    for number in range(60):
+        space.run([init, "--no-verify"] + (["-o", "22"] if number % 2 else []))
+        process = subprocess.Popen(words + ([] if number % 2 else ["-o", "22"]), stdout=subprocess.DEVNULL)
+        time.sleep(number * 0.0002)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        assert rules(space) in (old, new)
+    space.run([init, "--no-verify"])
+    assert rules(space) == old
+
+
+def test_refused_rule_in_the_middle_changes_nothing_and_is_named(namespace, init, tmp_path):
+    library = tmp_path / "break_batch.so"
+    run(["gcc", "-shared", "-fPIC", "-D_GNU_SOURCE", "-o", library, os.path.join(ROOT, "tests", "support", "break_batch.c"), "-ldl"])
+    broken = {**os.environ, "LD_PRELOAD": str(library), "BREAK_BATCH_RULE": "7", "ASAN_OPTIONS": "verify_asan_link_order=0"}
+    space = namespace("init")
+    for before in ("", None):
+        if before is None:
+            space.run([init, "--no-verify", "-o", "22"])
+            before = rules(space)
+        done = space.run([init, "--no-verify"], env=broken, check=False)
+        assert done.returncode == 1
+        assert "rule 7 (loopback, and the app's own address, stay direct) was refused: No such file" in done.stderr
+        assert rules(space) == before
+
+
+def test_running_proxy_answers_the_proof(pods, init, programs, start):
+    client, _ = pods
+    client.run([init])
+    proxy = start({"intercept": {}, "health": {"port": 15021}}, namespace=client, uid=1337)
+    done = client.run([init])
+    assert done.stdout.count("and the running proxy answered") == 2
+    eventually(lambda: proxy.ended("passthrough", "outbound") == {"probe": 2}, what="counted")
+    assert proxy.is_ready()
