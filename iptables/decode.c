@@ -169,14 +169,20 @@ static int read_expression(struct nftnl_expr *expression, void *argument)
     return MNL_CB_OK;
 }
 
-static int read_udata(const struct nftnl_udata *attribute, void *argument)
+/*
+ * The comment among a rule's user data: entries of type, length and value. libnftnl's own parser trusts the lengths,
+ * which are whatever the rule's author wrote.
+ */
+static void read_reason(const uint8_t *data, uint32_t length, struct rule *rule)
 {
-    struct rule *rule = argument;
-
-    if (nftnl_udata_type(attribute) == NFTNL_UDATA_RULE_COMMENT)
-        snprintf(rule->reason, sizeof rule->reason, "%.*s", (int)nftnl_udata_len(attribute),
-                 (const char *)nftnl_udata_get(attribute));
-    return 0;
+    while (length >= 2 && (uint32_t)data[1] + 2 <= length) {
+        if (data[0] == NFTNL_UDATA_RULE_COMMENT) {
+            snprintf(rule->reason, sizeof rule->reason, "%.*s", data[1], (const char *)data + 2);
+            return;
+        }
+        length -= (uint32_t)data[1] + 2;
+        data += data[1] + 2;
+    }
 }
 
 int decode_message(const struct nlmsghdr *message, struct ruleset *ruleset, unsigned *strange)
@@ -202,7 +208,7 @@ int decode_message(const struct nlmsghdr *message, struct ruleset *ruleset, unsi
         nftnl_expr_foreach(encoded, read_expression, &reader);
         udata = nftnl_rule_get_data(encoded, NFTNL_RULE_USERDATA, &length);
         if (udata)
-            nftnl_udata_parse(udata, length, read_udata, &reader.rule);
+            read_reason(udata, length, &reader.rule);
         if (reader.strange || !reader.ended)
             (*strange)++;
         else
