@@ -34,12 +34,15 @@ static int tcp_shut_write(struct transport *transport)
     return shutdown(transport->fd, SHUT_WR) < 0 ? -errno : 0;
 }
 
-/* poll() reports the error and leaves it; SO_ERROR, or a failed send, would turn a later read into a clean end. */
+/*
+ * poll() reports the error and leaves it; SO_ERROR, or a failed send, would turn a later read into a clean end. POLLHUP
+ * alone is no cut: it also tells that both sides have finished in good order, perhaps with bytes still to be read.
+ */
 static bool tcp_is_cut(const struct transport *transport)
 {
     struct pollfd poll_fd = { .fd = transport->fd };
 
-    return poll(&poll_fd, 1, 0) == 1 && (poll_fd.revents & (POLLERR | POLLHUP));
+    return poll(&poll_fd, 1, 0) == 1 && (poll_fd.revents & POLLERR);
 }
 
 static void tcp_close(struct transport *transport, enum transport_closing how)

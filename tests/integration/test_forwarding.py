@@ -194,6 +194,30 @@ def test_large_exchange_both_ways_is_exact_with_every_buffer(serve, plain, buffe
     assert received == [data]
 
 
+def test_orderly_end_of_both_sides_with_bytes_still_waiting_is_no_cut(serve, plain):
+    """Regression: POLLHUP, which both FINs raise as well, was taken for a reset while the reader was slow."""
+    data = pattern(6_000_000)
+
+    def answer(connection):
+        receive_all(connection)
+        connection.sendall(data)
+        connection.close()
+
+    proxy, port = plain([serve(answer).port], limits={"buffer_per_connection": "16KiB"})
+    for _ in range(3):
+        with connect(port, receive_buffer=16384) as client:
+            client.sendall(b"x")
+            client.shutdown(socket.SHUT_WR)
+            time.sleep(0.3)
+            received = client.recv(1)
+            while len(received) < 3_000_000:
+                received += client.recv(100_000)
+            time.sleep(0.3)
+            rest, how = ending(client)
+            assert (received + rest == data, how) == (True, "end")
+    eventually(lambda: proxy.ended("test") == {"completed": 3}, what="completed")
+
+
 def test_message_sizes_that_grow_are_exact(serve, plain):
     _, port = plain([serve(echo).port])
     with connect(port) as client:
