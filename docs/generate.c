@@ -59,7 +59,7 @@ static void print_connection_states(void)
     };
 
     printf("# Connection states\n\n%s\n"
-           "One function moves a connection along this table; anything else is a bug that stops a development build. "
+           "One function moves a connection along this table; anything else is a bug that stops the program. "
            "Every state\n"
            "may be followed by `closed`.\n\n"
            "| state | may be followed by | guarded by |\n| --- | --- | --- |\n",
