@@ -19,7 +19,8 @@ struct client {
     struct list_node in_server;
     struct http_server *server;
     struct bufferevent *stream;
-    bool closing; /* the last answer is on its way */
+    struct event *deadline; /* for the whole of a request and its answer: a byte now and then does not extend it */
+    bool closing;           /* the last answer is on its way */
 };
 
 struct http_server {
@@ -64,8 +65,23 @@ static void free_client(struct client *client)
 {
     list_remove(&client->in_server);
     client->server->client_count--;
+    event_free(client->deadline);
     bufferevent_free(client->stream);
     free(client);
+}
+
+static void on_deadline(evutil_socket_t fd, short what, void *argument)
+{
+    (void)fd;
+    (void)what;
+    free_client(argument);
+}
+
+static void arm_deadline(struct client *client)
+{
+    const struct timeval time = { .tv_sec = HTTP_IDLE_S };
+
+    event_add(client->deadline, &time);
 }
 
 static void send_answer(struct client *client, int status, const char *content_type, const char *body, size_t length,
@@ -160,6 +176,7 @@ static void on_written(struct bufferevent *stream, void *argument)
         free_client(client);
         return;
     }
+    arm_deadline(client);
     bufferevent_enable(stream, EV_READ);
     if (evbuffer_get_length(bufferevent_get_input(stream)) > 0)
         on_readable(stream, client);
@@ -168,7 +185,7 @@ static void on_written(struct bufferevent *stream, void *argument)
 static void on_stream_event(struct bufferevent *stream, short what, void *argument)
 {
     (void)stream;
-    (void)what; /* its end, an error, or its time is up */
+    (void)what; /* its end, or an error */
     free_client(argument);
 }
 
@@ -176,7 +193,6 @@ static void on_accept(struct evconnlistener *listener, evutil_socket_t fd, struc
                       void *argument)
 {
     struct http_server *server = argument;
-    const struct timeval idle = { .tv_sec = HTTP_IDLE_S };
     struct client *client;
 
     (void)listener;
@@ -185,9 +201,14 @@ static void on_accept(struct evconnlistener *listener, evutil_socket_t fd, struc
     client = server->client_count < HTTP_MOST_CLIENTS ? calloc(1, sizeof *client) : NULL;
     if (client)
         client->stream = bufferevent_socket_new(server->base, fd, BEV_OPT_CLOSE_ON_FREE);
-    if (!client || !client->stream) {
+    if (client && client->stream)
+        client->deadline = evtimer_new(server->base, on_deadline, client);
+    if (!client || !client->deadline) {
+        if (client && client->stream)
+            bufferevent_free(client->stream); /* and with it fd */
+        else
+            close(fd);
         free(client);
-        close(fd);
         return;
     }
     client->server = server;
@@ -195,7 +216,7 @@ static void on_accept(struct evconnlistener *listener, evutil_socket_t fd, struc
     server->client_count++;
     bufferevent_setcb(client->stream, on_readable, on_written, on_stream_event, client);
     bufferevent_setwatermark(client->stream, EV_READ, 0, HTTP_MOST_HEAD_BYTES + HTTP_MOST_BODY_BYTES);
-    bufferevent_set_timeouts(client->stream, &idle, &idle);
+    arm_deadline(client);
     bufferevent_enable(client->stream, EV_READ | EV_WRITE);
 }
 

@@ -112,9 +112,23 @@ int worker_init(struct worker *worker, unsigned index, struct worker_shared *sha
     return 0;
 }
 
+/* Sockets that another worker handed over and that this one will not carry any more. */
+static void reset_undelivered(struct worker *worker)
+{
+    struct mail mail;
+
+    while (worker->mailbox.event_fd >= 0 && mailbox_take(&worker->mailbox, &mail, 1) == 1) {
+        if (mail.kind == MAIL_ADOPT) {
+            sockopt_reset_on_close(mail.fd);
+            close(mail.fd);
+        }
+    }
+}
+
 void worker_done(struct worker *worker)
 {
     on_graves(-1, 0, worker);
+    reset_undelivered(worker);
     for (size_t i = 0; i < worker->listener_count; i++) {
         if (worker->listeners[i].fd >= 0)
             close(worker->listeners[i].fd);

@@ -130,6 +130,21 @@ def test_hostile_control_clients_are_bounded_and_harm_nobody(serve, plain):
     eventually(proxy.is_ready, what="control answers again")
 
 
+def test_trickling_control_client_is_closed_in_time(serve, plain):
+    """A byte now and then does not keep a place."""
+    proxy, _ = plain([serve(echo).port])
+    with socket.socket(socket.AF_UNIX) as client:
+        client.connect(proxy.socket_path)
+        begun = time.monotonic()
+        try:
+            for byte in b"GET /healthz/ready HTTP/1.1\r\nX-Slow: " + b"x" * 100:
+                client.sendall(bytes([byte]))
+                time.sleep(0.3)
+        except BrokenPipeError:
+            pass
+        assert 9 < time.monotonic() - begun < 13
+
+
 def test_pipelined_requests_are_answered_in_order(serve, plain):
     proxy, _ = plain([serve(echo).port])
     with socket.socket(socket.AF_UNIX) as client:
