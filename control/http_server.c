@@ -29,7 +29,7 @@ struct http_server {
     void *owner;
     struct evconnlistener *listeners[MOST_LISTENERS];
     unsigned listener_count;
-    struct list_node clients;
+    struct list_node clients; /* longest without an answer first */
     unsigned client_count;
 };
 
@@ -177,6 +177,8 @@ static void on_written(struct bufferevent *stream, void *argument)
         return;
     }
     arm_deadline(client);
+    list_remove(&client->in_server);
+    list_append(&client->server->clients, &client->in_server);
     bufferevent_enable(stream, EV_READ);
     if (evbuffer_get_length(bufferevent_get_input(stream)) > 0)
         on_readable(stream, client);
@@ -198,7 +200,11 @@ static void on_accept(struct evconnlistener *listener, evutil_socket_t fd, struc
     (void)listener;
     (void)address;
     (void)length;
-    client = server->client_count < HTTP_MOST_CLIENTS ? calloc(1, sizeof *client) : NULL;
+    /* Whoever holds every place without asking anything must not keep others out: the one that has waited longest goes.
+     */
+    if (server->client_count >= HTTP_MOST_CLIENTS)
+        free_client(CONTAINER_OF(server->clients.next, struct client, in_server));
+    client = calloc(1, sizeof *client);
     if (client)
         client->stream = bufferevent_socket_new(server->base, fd, BEV_OPT_CLOSE_ON_FREE);
     if (client && client->stream)

@@ -13,7 +13,7 @@
 #include "base/strbuf.h"
 
 #define HTTP_MOST_ANSWER_BYTES (64 * 1024 * 1024)
-#define HTTP_MOST_CLIENTS      64 /* of one server */
+#define HTTP_MOST_CLIENTS      64 /* of one server; one more takes the place of the one that has waited longest */
 #define HTTP_IDLE_S            10 /* a request must arrive, and its answer leave, within this */
 
 struct http_request {

@@ -37,7 +37,7 @@ static int change(uint16_t type, uint16_t flags)
     r = netlink_open(NETLINK_ROUTE, &socket);
     if (r < 0)
         return r;
-    r = netlink_transact(socket, message, message->nlmsg_len, 1, 1, &failed);
+    r = netlink_transact(socket, message, message->nlmsg_len, 1, &failed);
     mnl_socket_close(socket);
     return r;
 }

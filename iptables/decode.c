@@ -3,6 +3,7 @@
 #include <netinet/in.h>
 #include <netinet/ip.h>
 #include <netinet/ip6.h>
+#include <netinet/tcp.h>
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -15,10 +16,13 @@
 #include <linux/netfilter.h>
 #include <linux/netfilter/nf_tables.h>
 #include <linux/netfilter/nfnetlink.h>
+#include <net/if.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "iptables/netlink.h"
+
+#define MOST_DUMPS 5
 
 /* What register 1 holds while a rule's expressions are read in order. */
 struct reader {
@@ -53,8 +57,10 @@ static void read_meta_compare(struct reader *reader, bool negated, const void *v
         reader->family = (number & 0xff) == NFPROTO_IPV4 ? AF_INET : AF_INET6;
         break;
     case NFT_META_L4PROTO:
+        reader->strange |= negated || (number & 0xff) != IPPROTO_TCP;
         break;
     case NFT_META_OIF:
+        reader->strange |= number != if_nametoindex("lo");
         new_match(reader, MATCH_OUT_LOOPBACK, negated);
         break;
     case NFT_META_SKUID:
@@ -75,6 +81,8 @@ static void read_port_compare(struct reader *reader, uint32_t operation, const v
     struct match *match;
     uint16_t port;
 
+    reader->strange |= reader->offset != offsetof(struct tcphdr, dest) || operation == NFT_CMP_LT ||
+                       operation == NFT_CMP_GT;
     memcpy(&port, value, sizeof port);
     port = ntohs(port);
     if (operation == NFT_CMP_LTE && rule->match_count > 0 && rule->matches[rule->match_count - 1].kind == MATCH_PORT) {
@@ -88,11 +96,13 @@ static void read_port_compare(struct reader *reader, uint32_t operation, const v
 
 static void read_address_compare(struct reader *reader, bool negated, const void *value, uint32_t length)
 {
+    bool ipv4 = reader->family == AF_INET;
     bool source = reader->offset ==
                   (reader->family == AF_INET ? offsetof(struct iphdr, saddr) : offsetof(struct ip6_hdr, ip6_src));
     struct match *match = new_match(reader, source ? MATCH_SOURCE : MATCH_DESTINATION, negated);
 
-    if (length > sizeof match->block.bytes) {
+    if (reader->base != NFT_PAYLOAD_NETWORK_HEADER || length != (ipv4 ? 4u : 16u) ||
+        (!source && reader->offset != (ipv4 ? offsetof(struct iphdr, daddr) : offsetof(struct ip6_hdr, ip6_dst)))) {
         reader->strange = true;
         return;
     }
@@ -205,6 +215,7 @@ int decode_message(const struct nlmsghdr *message, struct ruleset *ruleset, unsi
     if (nftnl_rule_get_u32(encoded, NFTNL_RULE_FAMILY) == NFPROTO_INET && table && chain &&
         strcmp(table, RULESET_TABLE) == 0) {
         reader.rule.chain = strcmp(chain, ruleset_chain_name(CHAIN_INBOUND)) == 0 ? CHAIN_INBOUND : CHAIN_OUTBOUND;
+        reader.strange = strcmp(chain, ruleset_chain_name(reader.rule.chain)) != 0;
         nftnl_expr_foreach(encoded, read_expression, &reader);
         udata = nftnl_rule_get_data(encoded, NFTNL_RULE_USERDATA, &length);
         if (udata)
@@ -289,9 +300,15 @@ int decode_read(struct ruleset *ruleset, unsigned *ret_strange)
     if (r < 0)
         return r;
     r = ask_for_table(socket, buffer);
-    if (r == 0)
-        r = ask(socket, nftnl_nlmsg_build_hdr(buffer, NFT_MSG_GETRULE, NFPROTO_INET, NLM_F_DUMP, 2), read_rule,
-                &reading);
+    for (uint32_t attempt = 0; r == 0 && attempt < MOST_DUMPS; attempt++) {
+        ruleset_done(ruleset);
+        *ret_strange = 0;
+        r = ask(socket, nftnl_nlmsg_build_hdr(buffer, NFT_MSG_GETRULE, NFPROTO_INET, NLM_F_DUMP, attempt + 2),
+                read_rule, &reading);
+        if (r != -EINTR)
+            break;
+        r = attempt + 1 < MOST_DUMPS ? 0 : r; /* the rules were changed meanwhile (NLM_F_DUMP_INTR) */
+    }
     if (reading.error < 0)
         r = reading.error;
     mnl_socket_close(socket);

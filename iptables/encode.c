@@ -36,6 +36,7 @@ struct batch {
     char *bytes;
     size_t length;
     uint32_t next_seq;
+    struct nlmsghdr *last;         /* the only one that is acknowledged */
     const struct ruleset *ruleset; /* NULL when the table is removed */
     uint32_t first_rule_seq;
 };
@@ -249,12 +250,12 @@ static int fill_rule(struct nftnl_rule *encoded, const struct rule *rule)
 
 static struct nlmsghdr *begin_message(struct batch *batch, uint16_t type, uint16_t flags)
 {
-    return nftnl_nlmsg_build_hdr(batch->bytes + batch->length, type, NFPROTO_INET, flags | NLM_F_ACK,
-                                 batch->next_seq++);
+    return nftnl_nlmsg_build_hdr(batch->bytes + batch->length, type, NFPROTO_INET, flags, batch->next_seq++);
 }
 
-static void end_message(struct batch *batch, const struct nlmsghdr *message)
+static void end_message(struct batch *batch, struct nlmsghdr *message)
 {
+    batch->last = message;
     batch->length += MNL_ALIGN(message->nlmsg_len);
 }
 
@@ -339,6 +340,10 @@ static void describe_refusal(const struct batch *batch, uint32_t seq, int error,
 
     if (error == -EPERM)
         hint = "; NET_ADMIN in this network namespace is needed";
+    else if (error == -EMSGSIZE)
+        hint = "; the lists make more rules than fit into one message here: write ranges and larger blocks";
+    else if (error == -ENOBUFS || error == -ETIMEDOUT)
+        hint = "; the answer was lost, so it is not known whether the rules are in force: run it again";
     else if (error == -ENOENT || error == -EOPNOTSUPP || error == -EAFNOSUPPORT)
         hint = "; the kernel needs nf_tables with NAT for family inet (5.2 or later, module nft_chain_nat, nft_redir)";
     if (batch->ruleset && seq >= batch->first_rule_seq && seq - batch->first_rule_seq < batch->ruleset->count)
@@ -352,7 +357,7 @@ static int commit(const struct ruleset *ruleset, char *problem)
 {
     struct batch batch = { .next_seq = 1, .ruleset = ruleset };
     struct mnl_socket *socket = NULL;
-    uint32_t failed, first, last;
+    uint32_t failed;
     int r;
 
     batch.bytes = malloc(MOST_BATCH_BYTES);
@@ -362,15 +367,14 @@ static int commit(const struct ruleset *ruleset, char *problem)
         goto out;
     }
     batch.length += MNL_ALIGN(nftnl_batch_begin(batch.bytes, batch.next_seq++)->nlmsg_len);
-    first = batch.next_seq;
     r = put_everything(&batch);
-    last = batch.next_seq - 1;
     if (r < 0) {
         snprintf(problem, ENCODE_PROBLEM_SIZE, "the rules could not be encoded: %s", strerror(-r));
         goto out;
     }
+    batch.last->nlmsg_flags |= NLM_F_ACK;
     batch.length += MNL_ALIGN(nftnl_batch_end(batch.bytes + batch.length, batch.next_seq++)->nlmsg_len);
-    r = netlink_transact(socket, batch.bytes, batch.length, first, last, &failed);
+    r = netlink_transact(socket, batch.bytes, batch.length, batch.last->nlmsg_seq, &failed);
     if (r < 0)
         describe_refusal(&batch, failed, r, problem);
 out:

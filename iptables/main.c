@@ -15,6 +15,7 @@
 #include "iptables/render.h"
 #include "iptables/verify.h"
 
+#define NO_RULES        "there are no rules in this network namespace; `outrigger-init apply` installs them"
 #define EXIT_USAGE      2
 #define MOST_TEXT_BYTES (4 * 1024 * 1024)
 
@@ -65,6 +66,13 @@ static int run_apply(const struct options *options, const struct ruleset *rulese
     return verify_run(options, ruleset, &proven) < 0 ? VERIFY_EXIT_FAILED : 0;
 }
 
+static int fail_reading(int error)
+{
+    fprintf(stderr, "outrigger-init: the rules cannot be read: %s%s\n", strerror(-error),
+            error == -EPERM ? "; NET_ADMIN is needed" : "");
+    return 1;
+}
+
 /* Reads what the kernel has; 0 when it is all ours to understand. */
 static int read_kernel(struct ruleset *ruleset)
 {
@@ -72,12 +80,9 @@ static int read_kernel(struct ruleset *ruleset)
     int r = decode_read(ruleset, &strange);
 
     if (r == -ENOENT)
-        return fail("there are no rules in this network namespace; `outrigger-init apply` installs them");
-    if (r < 0) {
-        fprintf(stderr, "outrigger-init: the rules cannot be read: %s%s\n", strerror(-r),
-                r == -EPERM ? "; NET_ADMIN is needed" : "");
-        return 1;
-    }
+        return fail(NO_RULES);
+    if (r < 0)
+        return fail_reading(r);
     if (strange > 0)
         fprintf(stderr,
                 "outrigger-init: %u rules of the table are of another hand and not shown; see `nft list table "
@@ -103,11 +108,15 @@ static int run_show(const struct options *options, const struct ruleset *ruleset
 static int run_verify(const struct options *options, const struct ruleset *ruleset)
 {
     struct ruleset found = { 0 };
-    unsigned proven;
-    int r = read_kernel(&found);
+    unsigned strange, proven;
+    int r = decode_read(&found, &strange);
 
     (void)ruleset;
-    if (r != 0 || verify_run(options, &found, &proven) < 0)
+    if (r < 0 && r != -ENOENT)
+        return fail_reading(r);
+    if (r == -ENOENT)
+        fprintf(stderr, "outrigger-init: " NO_RULES "\n");
+    if (r == -ENOENT || verify_run(options, &found, &proven) < 0)
         r = VERIFY_EXIT_FAILED;
     else if (proven == 0) {
         fprintf(stderr, "outrigger-init: nothing could be verified\n");
@@ -158,7 +167,8 @@ static void print_help(void)
         printf("  %-8s %s\n", subcommands[i].name, subcommands[i].help);
     printf("\n");
     options_print_help();
-    printf("\nExit: 0 done, 1 failed, 2 wrong usage, 95 the rules are there but a connection did not arrive.\n");
+    printf(
+        "\nExit: 0 done, 1 failed, 2 wrong usage, 95 a connection did not arrive, or there are no rules to prove.\n");
 }
 
 static int run(const struct options *options)

@@ -23,7 +23,7 @@ int netlink_open(int bus, struct mnl_socket **ret_socket)
         mnl_socket_close(socket);
         return r;
     }
-    /* Room for one answer a rule; root may go beyond the limit. */
+    /* Room for long lists; root may go beyond the limit. */
     (void)!setsockopt(mnl_socket_get_fd(socket), SOL_SOCKET, SO_RCVBUFFORCE, &size, sizeof size);
     (void)!setsockopt(mnl_socket_get_fd(socket), SOL_SOCKET, SO_SNDBUFFORCE, &size, sizeof size);
     *ret_socket = socket;
@@ -31,11 +31,10 @@ int netlink_open(int bus, struct mnl_socket **ret_socket)
 }
 
 /*
- * The first error among the answers goes to *error; *left counts the acknowledgements still to come. An error may also
- * come for the batch as a whole, under the number of its first message (without NET_ADMIN, say).
+ * Returns 1 when `acknowledged` was answered, 0 when it was not yet, or the first error. An error may also come for the
+ * batch as a whole, under the number of its first message (without NET_ADMIN, say).
  */
-static void read_answers(const struct nlmsghdr *answer, int length, uint32_t first, uint32_t last, uint32_t *left,
-                         int *error, uint32_t *ret_failed)
+static int read_answers(const struct nlmsghdr *answer, int length, uint32_t acknowledged, uint32_t *ret_failed)
 {
     for (; mnl_nlmsg_ok(answer, length); answer = mnl_nlmsg_next(answer, &length)) {
         const struct nlmsgerr *result;
@@ -43,26 +42,26 @@ static void read_answers(const struct nlmsghdr *answer, int length, uint32_t fir
         if (answer->nlmsg_type != NLMSG_ERROR)
             continue;
         result = mnl_nlmsg_get_payload(answer);
-        if (result->error != 0 && *error == 0) {
-            *error = result->error;
+        if (result->error != 0) {
             *ret_failed = answer->nlmsg_seq;
+            return result->error;
         }
-        if (answer->nlmsg_seq >= first && answer->nlmsg_seq <= last)
-            (*left)--;
+        if (answer->nlmsg_seq == acknowledged)
+            return 1;
     }
+    return 0;
 }
 
-int netlink_transact(struct mnl_socket *socket, const void *messages, size_t length, uint32_t first, uint32_t last,
+int netlink_transact(struct mnl_socket *socket, const void *messages, size_t length, uint32_t acknowledged,
                      uint32_t *ret_failed)
 {
     static char buffer[64 * 1024];
-    uint32_t left = last - first + 1;
-    int error = 0;
+    int r = 0;
 
     *ret_failed = 0;
     if (mnl_socket_sendto(socket, messages, length) < 0)
         return -errno;
-    while (left > 0 && error == 0) {
+    while (r == 0) {
         struct pollfd poll_fd = { .fd = mnl_socket_get_fd(socket), .events = POLLIN };
         int ready = poll(&poll_fd, 1, ANSWER_TIMEOUT_MS);
         ssize_t n;
@@ -74,7 +73,7 @@ int netlink_transact(struct mnl_socket *socket, const void *messages, size_t len
         n = mnl_socket_recvfrom(socket, buffer, sizeof buffer);
         if (n < 0)
             return -errno;
-        read_answers((const struct nlmsghdr *)buffer, (int)n, first, last, &left, &error, ret_failed);
+        r = read_answers((const struct nlmsghdr *)buffer, (int)n, acknowledged, ret_failed);
     }
-    return error;
+    return r < 0 ? r : 0;
 }

@@ -205,6 +205,9 @@ static int parse_value(const struct option_row *row, const char *source, const c
 {
     void *at = (char *)options + row->offset;
 
+    if (strncmp(row->name, "exclude-", strlen("exclude-")) == 0 && strcmp(text, "*") == 0)
+        return complain(source, text, "everything cannot be excluded; capture less with the include options instead");
+
     switch (row->type) {
     case OPTION_PORT:
         return parse_port(source, text, at);
@@ -265,7 +268,7 @@ static int parse_words(int argc, char **argv, struct options *options)
     for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
         bool takes = rows[i].type != OPTION_SWITCH;
 
-        known[i] = (struct option){ rows[i].name, takes ? required_argument : no_argument, NULL, (int)i + 256 };
+        known[i] = (struct option){ rows[i].name, takes ? required_argument : optional_argument, NULL, (int)i + 256 };
         if (rows[i].letter) {
             *letter++ = rows[i].letter;
             if (takes)
@@ -294,9 +297,11 @@ static int parse_words(int argc, char **argv, struct options *options)
     return worst;
 }
 
-static int parse_subcommand(int argc, char **argv, struct options *options)
+static int parse_subcommand(int argc, char **argv, bool words_are_known, struct options *options)
 {
     options->subcommand = optind < argc ? argv[optind] : subcommands[0];
+    if (!words_are_known)
+        return 0; /* the value of an unknown option would look like a command */
     if (optind + 1 < argc) {
         fprintf(stderr, "outrigger-init: unexpected argument \"%s\"\n", argv[optind + 1]);
         return -EINVAL;
@@ -319,6 +324,10 @@ static int check_together(const struct options *options)
         fprintf(stderr, "outrigger-init: --inbound-port: the same port as --outbound-port\n");
         r = -EINVAL;
     }
+    if (options->dry_run && strcmp(options->subcommand, "apply") != 0) {
+        fprintf(stderr, "outrigger-init: --dry-run belongs to apply, not to %s\n", options->subcommand);
+        r = -EINVAL;
+    }
     if (options->proxy_uids.count == 0 && options->proxy_gids.count == 0) {
         fprintf(
             stderr,
@@ -331,7 +340,7 @@ static int check_together(const struct options *options)
 
 int options_parse(int argc, char **argv, struct options *options)
 {
-    int worst = 0;
+    int worst = 0, words;
 
     *options = (struct options){ 0 };
     for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
@@ -339,8 +348,9 @@ int options_parse(int argc, char **argv, struct options *options)
             worst = worse(worst, parse_value(&rows[i], rows[i].name, rows[i].def, options));
     }
     worst = worse(worst, parse_environment(options));
-    worst = worse(worst, parse_words(argc, argv, options));
-    worst = worse(worst, parse_subcommand(argc, argv, options));
+    words = parse_words(argc, argv, options);
+    worst = worse(worst, words);
+    worst = worse(worst, parse_subcommand(argc, argv, words == 0, options));
     if (worst == 0)
         worst = check_together(options);
     return worst;

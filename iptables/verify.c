@@ -22,6 +22,7 @@
 
 /* What the child that dials reports: what connect() said, and what it read. */
 struct report {
+    bool not_tried; /* it could not become another user than the proxy's */
     int error;
     union inet_address source;
     char answer[64];
@@ -95,6 +96,20 @@ static int dial(const union inet_address *destination, uint64_t deadline_ms, boo
     return r;
 }
 
+/*
+ * As init runs, nearly always as root, it is not the proxy already; then nothing is needed, and NET_ADMIN alone
+ * suffices (an init container has no SETUID).
+ */
+static int become_other(const struct options *options)
+{
+    if (!is_listed(&options->proxy_uids, geteuid()) && !is_listed(&options->proxy_gids, getegid()))
+        return 0;
+    if (setgroups(0, NULL) < 0 || setgid(other_id(&options->proxy_gids)) < 0 ||
+        setuid(other_id(&options->proxy_uids)) < 0)
+        return -errno;
+    return 0;
+}
+
 /* Dials in a child, since the uid that the rules see is the whole process's. */
 static int dial_as_other(const struct options *options, const union inet_address *destination, uint64_t deadline_ms,
                          bool read_answer, struct report *report)
@@ -108,9 +123,9 @@ static int dial_as_other(const struct options *options, const union inet_address
     child = fork();
     if (child == 0) {
         *report = (struct report){ 0 };
-        if (setgroups(0, NULL) < 0 || setgid(other_id(&options->proxy_gids)) < 0 ||
-            setuid(other_id(&options->proxy_uids)) < 0)
-            report->error = -errno;
+        report->error = become_other(options);
+        if (report->error < 0)
+            report->not_tried = true;
         else
             report->error = dial(destination, deadline_ms, read_answer, report);
         (void)!write(pipe_fds[1], report, sizeof *report);
@@ -145,12 +160,14 @@ static int listen_as_proxy(sa_family_t family, uint16_t port, int *ret_fd)
     return 0;
 }
 
-/* Whether the probe has come to our own listener, with its original destination. The handshake is over by now. */
-static bool has_arrived(int listener, const union inet_address *destination, const union inet_address *source)
+/* Whether the probe has come to our own listener, with its original destination. */
+static bool has_arrived(int listener, const union inet_address *destination, const union inet_address *source,
+                        uint64_t deadline_ms)
 {
-    int fd;
+    static const struct linger reset = { .l_onoff = 1, .l_linger = 0 };
 
-    while ((fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC)) >= 0) {
+    while (wait_for(listener, POLLIN, deadline_ms) == 0) {
+        int fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
         union inet_address original, peer;
         socklen_t length = sizeof original, peer_length = sizeof peer;
         bool arrived = getsockopt(fd, destination->family == AF_INET ? IPPROTO_IP : IPPROTO_IPV6, SO_ORIGINAL_DST,
@@ -159,6 +176,8 @@ static bool has_arrived(int listener, const union inet_address *destination, con
                        sockaddr_equal(&original.any, &destination->any) &&
                        sockaddr_port(&peer.any) == sockaddr_port(&source->any);
 
+        /* Others who were captured meanwhile must not take this for an orderly end. */
+        (void)!setsockopt(fd, SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
         close(fd);
         if (arrived)
             return true;
@@ -190,7 +209,8 @@ static int verify_family(const struct options *options, const struct ruleset *ru
                          .uid = other_id(&options->proxy_uids),
                          .gid = other_id(&options->proxy_gids) };
     const struct rule *rule;
-    struct report report;
+    uint64_t deadline_ms = clock_now_ms() + options->verify_timeout_ms;
+    struct report report = { 0 };
     int listener = -1, r;
     bool running, arrived;
 
@@ -215,12 +235,17 @@ static int verify_family(const struct options *options, const struct ruleset *ru
         fprintf(stderr, "outrigger-init: %s: cannot listen on port %u: %s\n", name, rule->port, strerror(-r));
         return -EPROTO;
     }
-    r = dial_as_other(options, &destination, clock_now_ms() + options->verify_timeout_ms, running, &report);
+    r = dial_as_other(options, &destination, deadline_ms, running, &report);
     snprintf(expected, sizeof expected, INTERCEPTION_PROBE_ANSWER "%s", destination_text);
     arrived = r == 0 && report.error == 0 &&
-              (running ? strcmp(report.answer, expected) == 0 : has_arrived(listener, &destination, &report.source));
+              (running ? strcmp(report.answer, expected) == 0
+                       : has_arrived(listener, &destination, &report.source, deadline_ms));
     if (listener >= 0)
         close(listener);
+    if (r == 0 && report.not_tried) {
+        printf("%s: not verified: cannot become another user than the proxy's: %s\n", name, strerror(-report.error));
+        return 0;
+    }
     if (r == 0 && (report.error == -ENETUNREACH || report.error == -EHOSTUNREACH || report.error == -EADDRNOTAVAIL)) {
         printf("%s: not verified: no route to %s\n", name, destination_text);
         return 0;

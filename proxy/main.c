@@ -8,7 +8,8 @@
 #include "proxy/config/config.h"
 #include "proxy/process/process.h"
 
-#define EXIT_USAGE 2
+#define EXIT_USAGE      2
+#define MOST_TEXT_BYTES (64 * 1024 * 1024)
 
 enum action {
     ACTION_RUN,
@@ -34,35 +35,45 @@ static const char help[] = "Usage: outrigger [-c FILE] [--check | --dump-config 
                            "Exit: 0 clean, 1 failed while starting or running, 2 wrong usage or configuration.\n"
                            "Every key is explained in docs/configuration.md. outriggerctl talks to a running proxy.\n";
 
-static int print(void (*append)(struct strbuf *text))
+/* Prints a text that was built whole, and frees it. */
+static int print(struct strbuf *text)
 {
-    struct strbuf text;
+    bool failed = strbuf_failed(text);
 
-    strbuf_init(&text, 16 * 1024 * 1024);
-    append(&text);
-    fputs(text.text, stdout);
-    strbuf_done(&text);
-    return fflush(stdout) == 0 ? 0 : 1;
+    if (failed)
+        fputs("outrigger: no memory\n", stderr);
+    else
+        fputs(text->text, stdout);
+    strbuf_done(text);
+    return failed || fflush(stdout) != 0 ? 1 : 0;
 }
 
 static int print_config(const struct config *config)
 {
     struct strbuf text;
 
-    strbuf_init(&text, 64 * 1024 * 1024);
+    strbuf_init(&text, MOST_TEXT_BYTES);
     config_dump(config, &text);
-    fputs(text.text, stdout);
-    strbuf_done(&text);
-    return fflush(stdout) == 0 ? 0 : 1;
+    return print(&text);
+}
+
+static int print_schema(void)
+{
+    struct strbuf text;
+
+    strbuf_init(&text, MOST_TEXT_BYTES);
+    config_schema(&text);
+    return print(&text);
 }
 
 static int with_config(const char *path, enum action action)
 {
     struct config *config;
+    const char *name;
     char *errors;
     int r;
 
-    r = config_load(path, &config, &errors);
+    r = config_load(path, &name, &config, &errors);
     if (r == -EINVAL) {
         fputs(errors, stderr);
         free(errors);
@@ -77,7 +88,7 @@ static int with_config(const char *path, enum action action)
     if (action == ACTION_DUMP)
         r = print_config(config);
     else
-        printf("%s: the configuration is valid\n", path ? path : CONFIG_DEFAULT_PATH);
+        printf("%s: the configuration is valid\n", name);
     config_free(config);
     return r;
 }
@@ -134,7 +145,7 @@ int main(int argc, char **argv)
         puts("outrigger " OUTRIGGER_VERSION);
         return 0;
     case ACTION_SCHEMA:
-        return print(config_schema);
+        return print_schema();
     default:
         return with_config(path, action);
     }

@@ -76,14 +76,20 @@ static int parse_subcommand(const struct subcommand *subcommand, int argc, char 
         { "interval", required_argument, NULL, 'i' },
         { "on-timeout", required_argument, NULL, 'o' },
         { "quit", no_argument, NULL, 'q' },
+        { "help", no_argument, NULL, 'h' },
         { 0 },
     };
     int option, r = 0;
 
     optind = 1;
     while (r == 0 && (option = getopt_long(argc, argv, "+", known, NULL)) != -1) {
+        if (option == 'h') {
+            printf("Usage: outriggerctl [--socket PATH] %s %s\n  %s\n", subcommand->name, subcommand->arguments,
+                   subcommand->help);
+            exit(CTL_DONE);
+        }
         if (option == '?')
-            return usage("try", subcommand->name);
+            return usage("unknown or incomplete option", argv[optind - 1]);
         if (!(option == 't' || option == 'i' ? subcommand->waits : subcommand->runs))
             return usage("that option does not belong to", subcommand->name);
         if (option == 't')
@@ -119,6 +125,7 @@ int main(int argc, char **argv)
     struct ctl_options options = { .socket_path = CTL_DEFAULT_SOCKET, .timeout_ms = 60000, .interval_ms = 250 };
     int option, r;
 
+    opterr = 0; /* the messages are ours */
     while ((option = getopt_long(argc, argv, "+h", known, NULL)) != -1) {
         switch (option) {
         case 's':
@@ -134,7 +141,7 @@ int main(int argc, char **argv)
             print_help(stdout);
             return CTL_DONE;
         default:
-            return usage("try", "outriggerctl --help");
+            return usage("unknown or incomplete option", argv[optind - 1]);
         }
     }
     if (optind >= argc) {

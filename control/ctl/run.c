@@ -21,13 +21,15 @@ enum {
 static pid_t start(char **command, const sigset_t *mask)
 {
     pid_t child = fork();
+    int error;
 
     if (child != 0)
         return child;
     sigprocmask(SIG_SETMASK, mask, NULL);
     execvp(command[0], command);
-    fprintf(stderr, "outriggerctl: %s: %s\n", command[0], strerror(errno));
-    _exit(errno == ENOENT ? EXIT_NOT_FOUND : EXIT_NOT_EXECUTABLE);
+    error = errno;
+    fprintf(stderr, "outriggerctl: %s: %s\n", command[0], strerror(error));
+    _exit(error == ENOENT ? EXIT_NOT_FOUND : EXIT_NOT_EXECUTABLE);
 }
 
 /* Reaps whatever has ended (as the first process of a container must); true when `child` was among it. */
@@ -46,6 +48,15 @@ static bool reap(pid_t child, int *ret_code)
     return found;
 }
 
+/* The terminal has stopped the child: the shell must see its job stopped, and the child go on with it. */
+static void stop_with(pid_t child)
+{
+    if (getpid() == 1)
+        return;
+    raise(SIGSTOP);
+    kill(child, SIGCONT);
+}
+
 /* Passes every signal on until the child has ended; returns its code. */
 static int supervise(pid_t child, const sigset_t *signals)
 {
@@ -62,6 +73,8 @@ static int supervise(pid_t child, const sigset_t *signals)
                 return code;
         } else if (about.si_code != SI_KERNEL) /* a terminal's Ctrl-C reaches the child by itself */
             kill(child, number);
+        else if (number == SIGTSTP || number == SIGTTIN || number == SIGTTOU)
+            stop_with(child);
     }
 }
 
@@ -82,9 +95,10 @@ static void quit_proxy(const struct ctl_options *options)
 int ctl_run(const struct ctl_options *options)
 {
     sigset_t all, before, ending;
+    int code = EXIT_NOT_EXECUTABLE, r;
     pid_t child;
-    int r;
 
+    signal(SIGCHLD, SIG_DFL); /* ignored by whoever started us, the child's end would never be told */
     sigfillset(&all);
     sigprocmask(SIG_SETMASK, &all, &before);
     sigemptyset(&ending);
@@ -94,16 +108,17 @@ int ctl_run(const struct ctl_options *options)
     sigaddset(&ending, SIGQUIT);
     r = gate_wait(options, &ending);
     if (r > 0)
-        return EXIT_SIGNAL_BASE + r;
-    if (r < 0 && !options->start_on_timeout)
-        return CTL_UNREACHABLE;
-    child = start(options->command, &before);
-    if (child < 0) {
-        fprintf(stderr, "outriggerctl: fork: %s\n", strerror(errno));
-        return EXIT_NOT_EXECUTABLE;
+        code = EXIT_SIGNAL_BASE + r;
+    else if (r < 0 && !options->start_on_timeout)
+        code = CTL_UNREACHABLE;
+    else {
+        child = start(options->command, &before);
+        if (child > 0)
+            code = supervise(child, &all);
+        else
+            fprintf(stderr, "outriggerctl: fork: %s\n", strerror(errno));
     }
-    r = supervise(child, &all);
-    if (options->quit)
+    if (options->quit) /* also when CMD never ran: a Job must be able to end */
         quit_proxy(options);
-    return r;
+    return code;
 }

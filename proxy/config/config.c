@@ -12,6 +12,7 @@
 #include "proxy/config/validate.h"
 
 /* Transparent mode with the default policies. */
+static const char built_in_name[] = "built-in configuration (there is no " CONFIG_DEFAULT_PATH ")";
 static const char built_in[] = "version: 1\nintercept: {}\n";
 
 void config_free(struct config *config)
@@ -77,16 +78,19 @@ static int report_unreadable(const char *path, int error, char **ret_errors)
     return *ret_errors ? -EINVAL : -ENOMEM;
 }
 
-int config_load(const char *path, struct config **ret_config, char **ret_errors)
+int config_load(const char *path, const char **ret_name, struct config **ret_config, char **ret_errors)
 {
     const char *file = path ? path : CONFIG_DEFAULT_PATH;
     char *text;
     size_t length;
     int r;
 
+    *ret_name = file;
     r = file_read(file, NODE_MOST_BYTES, &text, &length);
-    if (r == -ENOENT && !path)
-        return config_parse("built-in configuration", built_in, strlen(built_in), ret_config, ret_errors);
+    if (r == -ENOENT && !path) {
+        *ret_name = built_in_name;
+        return config_parse(built_in_name, built_in, strlen(built_in), ret_config, ret_errors);
+    }
     if (r == -ENOMEM)
         return r;
     if (r < 0)

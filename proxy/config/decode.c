@@ -136,8 +136,6 @@ static int decode_list(struct decode *decode, const struct field *field, const s
     if (node->kind != NODE_SEQUENCE) {
         char problem[96];
 
-        if (node_is_empty(node))
-            return 0;
         snprintf(problem, sizeof problem, "expected a list, found %s", node_kind_name(node));
         complain(decode, node, problem);
         return 0;
@@ -173,6 +171,11 @@ static int decode_field(struct decode *decode, const struct field *field, const 
     char problem[VALUE_PROBLEM_SIZE];
     int r;
 
+    if (node_is_empty(node) && field->type != FIELD_SECTION) {
+        if (field->presence == PRESENCE_REQUIRED)
+            complain(decode, node, "a value is missing");
+        return 0; /* nothing is written: the default */
+    }
     if (field->type == FIELD_SECTION) {
         if (field->presence == PRESENCE_SWITCH) {
             uint64_t present = 1;
@@ -316,6 +319,21 @@ static int name_inbound_clusters(struct decode *decode, struct intercept_config 
     return 0;
 }
 
+/* Kept as it was written: its values under original_destination are not the struct's. */
+static int keep_defaults(struct decode *decode, struct config *config)
+{
+    struct strbuf text;
+
+    if (!decode->defaults || node_is_empty(decode->defaults))
+        return 0;
+    strbuf_init(&text, NODE_MOST_BYTES * 8);
+    node_write(decode->defaults, &text);
+    if (!strbuf_failed(&text))
+        config->defaults_text = arena_copy_text(decode->arena, text.text, text.length);
+    strbuf_done(&text);
+    return config->defaults_text ? 0 : -ENOMEM;
+}
+
 int config_decode(const struct node *root, struct config *config, struct report *report)
 {
     struct decode decode = { .arena = &config->arena, .report = report };
@@ -327,6 +345,8 @@ int config_decode(const struct node *root, struct config *config, struct report 
     r = init_section(&decode, &schema_root, config, false);
     if (r == 0)
         r = decode_section(&decode, &schema_root, root ? root : &empty, config);
+    if (r == 0)
+        r = keep_defaults(&decode, config);
     if (r == 0)
         r = make_built_in(&decode, "inbound", &config->inbound);
     if (r == 0)

@@ -3,6 +3,7 @@
 
 #include "base/macros.h"
 #include "proxy/config/config.h"
+#include "proxy/config/node.h"
 #include "proxy/config/schema.h"
 
 struct dumped_list {
@@ -68,17 +69,11 @@ static void dump_scalar(const struct field *field, const void *at, struct strbuf
     case FIELD_NAME:
     case FIELD_PATH:
         memcpy(&string, at, sizeof string);
-        strbuf_append(text, "\"");
-        for (const char *c = string; *c; c++) {
-            if (*c == '"' || *c == '\\')
-                strbuf_append(text, "\\");
-            strbuf_append_bytes(text, c, 1);
-        }
-        strbuf_append(text, "\"");
+        node_write_quoted(string, text);
         break;
     case FIELD_ADDRESS:
     case FIELD_ENDPOINT:
-        strbuf_printf(text, "\"%s\"", sockaddr_format(at, word));
+        node_write_quoted(sockaddr_format(at, word), text);
         break;
     case FIELD_CIDRS:
     case FIELD_PORTS:
@@ -109,7 +104,7 @@ static void dump_items(const struct field *field, const struct dumped_list *list
     }
 }
 
-/* Nothing to write: an empty list (the same as none), a feature that is off, the defaults (already in each cluster). */
+/* Nothing to write: an empty list (the same as none), a feature that is off, no `defaults`. */
 static bool is_left_out(const struct field *field, const void *at)
 {
     struct dumped_list list;
@@ -121,9 +116,9 @@ static bool is_left_out(const struct field *field, const void *at)
     case FIELD_LIST:
         memcpy(&list, at, sizeof list);
         return list.count == 0;
-    case FIELD_SECTION:
+    case FIELD_SECTION: /* a switch's flag, or the pointer to the text of `defaults` */
         memcpy(&present, at, sizeof present);
-        return field->section == &schema_defaults || (field->presence == PRESENCE_SWITCH && !present);
+        return present == 0 && (field->section == &schema_defaults || field->presence == PRESENCE_SWITCH);
     default:
         return false;
     }
@@ -145,7 +140,9 @@ static void dump_section(const struct section *section, const void *base, unsign
             indent(text, depth);
         first = false;
         strbuf_printf(text, "%s:", field->key);
-        if (field->type == FIELD_SECTION) {
+        if (field->section == &schema_defaults) {
+            strbuf_printf(text, " %s\n", *(const char *const *)at);
+        } else if (field->type == FIELD_SECTION) {
             strbuf_append(text, "\n");
             dump_section(field->section, at, depth + 1, false, text);
         } else if (field->type == FIELD_LIST) {

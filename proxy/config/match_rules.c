@@ -44,6 +44,8 @@ int match_rules_build(struct config *config)
         for (size_t j = 0; j < cluster->match.count; j++)
             count += cluster->match.items[j].addresses.count * MAX(cluster->match.items[j].ports.count, (size_t)1);
     }
+    if (count > MATCH_RULES_MOST)
+        return -E2BIG;
     rules = arena_alloc(&config->arena, count * sizeof *rules);
     if (!rules)
         return -ENOMEM;

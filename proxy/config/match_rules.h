@@ -5,9 +5,11 @@
 
 #include "proxy/config/model.h"
 
+#define MATCH_RULES_MOST 65536 /* addresses times ports, over all clusters */
+
 /*
  * Fills config->match_rules from the clusters. Memory comes from config->arena.
- * Returns 0 or -ENOMEM.
+ * Returns 0, -ENOMEM, or -E2BIG when there are more than MATCH_RULES_MOST; then there are none.
  */
 int match_rules_build(struct config *config);
 

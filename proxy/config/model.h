@@ -187,6 +187,7 @@ struct config {
         struct match_rule *items; /* every match of every cluster, most specific first */
         size_t count;
     } match_rules;
+    const char *defaults_text;         /* `defaults` as it was written, on one line; NULL without */
     struct cluster_config inbound;     /* captured inbound connections without an entry of their own */
     struct cluster_config passthrough; /* captured outbound connections that match no cluster */
 };

@@ -271,3 +271,41 @@ const char *node_kind_name(const struct node *node)
         return "a value";
     }
 }
+
+void node_write_quoted(const char *value, struct strbuf *text)
+{
+    strbuf_append(text, "\"");
+    for (const char *c = value; *c; c++) {
+        if (*c == '"' || *c == '\\')
+            strbuf_printf(text, "\\%c", *c);
+        else if ((unsigned char)*c < 0x20 || *c == 0x7f)
+            strbuf_printf(text, "\\x%02x", *c);
+        else
+            strbuf_append_bytes(text, c, 1);
+    }
+    strbuf_append(text, "\"");
+}
+
+void node_write(const struct node *node, struct strbuf *text)
+{
+    const char *separator = "";
+
+    if (node->kind == NODE_SCALAR) {
+        if (node_is_empty(node))
+            strbuf_append(text, "null");
+        else
+            node_write_quoted(node->text, text);
+        return;
+    }
+    strbuf_append(text, node->kind == NODE_MAPPING ? "{" : "[");
+    for (const struct node_entry *entry = node->entries; entry; entry = entry->next) {
+        strbuf_append(text, separator);
+        separator = ", ";
+        if (entry->key) {
+            node_write(entry->key, text);
+            strbuf_append(text, ": ");
+        }
+        node_write(entry->value, text);
+    }
+    strbuf_append(text, node->kind == NODE_MAPPING ? "}" : "]");
+}

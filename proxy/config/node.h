@@ -54,5 +54,11 @@ struct node *node_item(const struct node *sequence, size_t index);
 /* Nothing was written: an empty plain scalar, `~` or `null`. */
 bool node_is_empty(const struct node *node);
 
+/* Appends the node as YAML on one line, which parses to the same. */
+void node_write(const struct node *node, struct strbuf *text);
+
+/* Appends `value` in double quotes, escaped as YAML needs it. */
+void node_write_quoted(const char *value, struct strbuf *text);
+
 /* "a mapping", "a list" or "a value". */
 const char *node_kind_name(const struct node *node);

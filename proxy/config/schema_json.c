@@ -111,6 +111,9 @@ static json_t *describe_section(const struct section *section)
     for (size_t i = 0; i < section->count; i++) {
         const struct field *field = &section->fields[i];
         json_t *property = describe_type(field);
+
+        if (field->presence != PRESENCE_REQUIRED && field->type != FIELD_SECTION) /* nothing written: the default */
+            property = json_pack("{s:[o, {s:s}]}", "anyOf", property, "type", "null");
         json_t *value = field->presence == PRESENCE_REQUIRED ? NULL : describe_default(field);
 
         json_object_set_new(property, "description", json_string(field->doc));

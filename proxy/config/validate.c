@@ -60,6 +60,16 @@ static void complain(const struct validate *validate, const char *path, const ch
     report_add(validate->report, place ? place->line : 0, place ? place->column : 0, path, "%s", problem);
 }
 
+static void check_backoff(const struct validate *validate, const struct cluster_config *cluster, const char *path)
+{
+    char inner[MOST_PATH];
+
+    if (cluster->retry.backoff.base_ms <= cluster->retry.backoff.max_ms)
+        return;
+    snprintf(inner, sizeof inner, "%.64s.retry.backoff.base", path);
+    complain(validate, inner, "longer than backoff.max; allowed: at most that");
+}
+
 static void check_cluster(const struct validate *validate, const struct cluster_config *cluster, const char *path)
 {
     char inner[MOST_PATH];
@@ -69,10 +79,7 @@ static void check_cluster(const struct validate *validate, const struct cluster_
         complain(validate, inner, "a static cluster needs at least one endpoint");
     if (cluster->discovery == DISCOVERY_ORIGINAL_DESTINATION && cluster->endpoints.count > 0)
         complain(validate, inner, "endpoints are not allowed with discovery: original_destination");
-    if (cluster->retry.backoff.base_ms > cluster->retry.backoff.max_ms) {
-        snprintf(inner, sizeof inner, "%.64s.retry.backoff.base", path);
-        complain(validate, inner, "longer than backoff.max; allowed: at most that");
-    }
+    check_backoff(validate, cluster, path);
 }
 
 static int compare_names(const void *left, const void *right)
@@ -295,11 +302,17 @@ int config_validate(const struct node *root, struct config *config, struct repor
     struct validate validate = { root, config, report };
     int r = match_rules_build(config);
 
+    if (r == -E2BIG) {
+        complain(&validate, "clusters", "more than %d matches (addresses times ports, over all clusters)",
+                 MATCH_RULES_MOST);
+        r = 0;
+    }
     if (r == 0)
         r = check_cluster_names(&validate);
     if (r < 0)
         return r;
     check_process(&validate);
+    check_backoff(&validate, &config->passthrough, "defaults");
     check_intercept(&validate);
     check_listeners(&validate);
     check_clusters(&validate);

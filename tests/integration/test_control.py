@@ -125,6 +125,7 @@ def test_hostile_control_clients_are_bounded_and_harm_nobody(serve, plain):
         return count
 
     eventually(lambda: closed() >= 16, what="no more than 64 clients at one time")
+    assert proxy.is_ready()  # they hold every place, and still nobody is kept out
     for client in slow:
         client.close()
     eventually(proxy.is_ready, what="control answers again")

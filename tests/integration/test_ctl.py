@@ -1,6 +1,7 @@
 """The gate and the wrapper: the app starts when the proxy is ready, gets every signal, and its code comes back."""
 
 import os
+import pty
 import signal
 import subprocess
 import time
@@ -40,6 +41,39 @@ def test_run_returns_the_apps_code_and_ends_the_proxy(serve, programs, tmp_path)
         proxy = Outrigger(programs, tmp_path / f"proxy{code}", config(serve))
         assert proxy.ctl("run", "--quit", "--", *words).returncode == code
         assert proxy.program.wait(5) == 0
+
+
+def test_run_ends_the_proxy_also_when_the_app_never_started(serve, programs, tmp_path, ctl):
+    proxy = Outrigger(programs, tmp_path / "proxy", config(serve))
+    assert proxy.ctl("drain").returncode == 0
+    done = proxy.ctl("run", "--quit", "--timeout", "100ms", "--", "touch", str(tmp_path / "never"))
+    assert done.returncode == 69
+    assert proxy.program.wait(5) == 0
+    assert not (tmp_path / "never").exists()
+
+
+def test_run_ends_where_sigchld_is_ignored(serve, programs, tmp_path, ctl):
+    """Regression: an inherited SIG_IGN makes the kernel reap children without a word."""
+    proxy = Outrigger(programs, tmp_path / "proxy", config(serve))
+    done = run(["sh", "-c", f"trap '' CHLD; exec {ctl} --socket {proxy.socket_path} run -- sh -c 'exit 3'"], check=False, timeout=10)
+    assert done.returncode == 3
+    proxy.stop()
+
+
+def test_run_stops_and_continues_with_its_terminal(serve, programs, tmp_path, ctl):
+    """Regression: Ctrl-Z stopped the app but not the wrapper, and the shell waited for ever."""
+    proxy = Outrigger(programs, tmp_path / "proxy", config(serve))
+    pid, terminal = pty.fork()
+    if pid == 0:
+        os.execv(ctl, [ctl, "--socket", proxy.socket_path, "run", "--", "sh", "-c", "echo up; sleep 1; exit 4"])
+    while b"up" not in os.read(terminal, 100):
+        pass
+    os.write(terminal, b"\x1a")
+    assert os.WIFSTOPPED(os.waitpid(pid, os.WUNTRACED)[1])
+    os.kill(pid, signal.SIGCONT)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 4
+    os.close(terminal)
+    proxy.stop()
 
 
 def test_run_passes_signals_on(serve, programs, tmp_path, ctl):

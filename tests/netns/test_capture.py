@@ -199,7 +199,7 @@ def test_psql_works_over_both_families(mesh, postgres):
         assert both.client.run([*psql, "select sum(n) from generate_series(1, 100000) n"], uid=APP).stdout == "5000050000\n"
         large = both.client.run([*psql, "select repeat('x', 3000000)"], uid=APP).stdout
         assert len(large) == 3000001
-    assert both.server_proxy.ended("inbound", "inbound")["completed"] >= 4
+    eventually(lambda: both.server_proxy.ended("inbound", "inbound")["completed"] >= 4, what="counted")
 
 
 def test_dead_proxy_refuses_and_a_new_one_restores_without_init(mesh, nginx):

@@ -60,8 +60,12 @@ class Outrigger:
         else:
             self.program = Program(argv, log_path, **options)
         if wait:
-            eventually(lambda: self.is_ready() or not self.program.is_running(), what="ready", timeout=20)
-            assert self.program.is_running(), self.program.log()
+            try:
+                eventually(lambda: self.is_ready() or not self.program.is_running(), what="ready", timeout=20)
+                assert self.program.is_running(), self.program.log()
+            except BaseException:
+                self.program.stop()
+                raise
 
     @property
     def pid(self):

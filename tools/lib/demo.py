@@ -1,5 +1,6 @@
 """The main job on real traffic: two pods, a sidecar in each, a real nginx behind, and faults in the middle of a load."""
 
+import contextlib
 import os
 import re
 import shutil
@@ -82,8 +83,9 @@ class Demo:
 
     def make_pods(self):
         self.say("two network namespaces, joined by veth: a client pod and a server pod")
-        self.client, self.server = Namespace("client"), Namespace("server")
-        self.namespaces = [self.client, self.server]
+        for label in ("client", "server"):
+            self.namespaces.append(Namespace(label))
+        self.client, self.server = self.namespaces
         join(self.client, self.server, NET)
         self.programs = copy_programs(os.path.join(self.directory, "bin"))
 
@@ -207,13 +209,15 @@ class Demo:
             print(f"  {name} pod: ready {ready_ms:.0f} ms after the proxy's start; its app ran {waited_ms:.0f} ms after the proxy was started")
 
     def clean_up(self):
-        for proxy in self.proxies.values():
-            proxy.program.stop()
-        for backend in self.backends:
-            backend.stop()
-        for namespace in self.namespaces:
-            namespace.delete()
-        shutil.rmtree(self.directory, ignore_errors=True)
+        """Everything, whatever of it fails."""
+        with contextlib.ExitStack() as stack:
+            stack.callback(shutil.rmtree, self.directory, ignore_errors=True)
+            for namespace in self.namespaces:
+                stack.callback(namespace.delete)
+            for backend in self.backends:
+                stack.callback(backend.stop)
+            for proxy in self.proxies.values():
+                stack.callback(proxy.program.stop)
 
     def run(self):
         self.make_pods()

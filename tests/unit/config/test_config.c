@@ -130,10 +130,11 @@ static void test_config_match_rules_are_most_specific_first(void **state)
 static void test_config_load_of_a_missing_file_says_so(void **state)
 {
     struct config *config = NULL;
+    const char *name = NULL;
     char *errors = NULL;
 
     (void)state;
-    assert_int_equal(config_load("/nonexistent/outrigger.yaml", &config, &errors), -EINVAL);
+    assert_int_equal(config_load("/nonexistent/outrigger.yaml", &name, &config, &errors), -EINVAL);
     assert_string_equal(errors, "/nonexistent/outrigger.yaml: cannot be read: No such file or directory\n");
     free(errors);
 }

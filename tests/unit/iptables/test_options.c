@@ -36,7 +36,7 @@ static void test_options_lists_and_letters_are_understood(void **state)
 
     (void)state;
     assert_int_equal(PARSE(&options, "-p", "1", "-z", "2", "-u", "3,4", "-i", "10.0.0.0/8,::1", "-x", "", "-o",
-                           "22,80-90", "-b", "", "-d", "9", "-n", "show"),
+                           "22,80-90", "-b", "", "-d", "9", "-n", "apply"),
                      0);
     assert_int_equal(options.proxy_uids.count, 2);
     assert_int_equal(options.include_outbound_cidrs.count, 2);
@@ -45,7 +45,7 @@ static void test_options_lists_and_letters_are_understood(void **state)
     assert_int_equal(options.include_inbound_ports.count, 0);
     assert_false(options.include_inbound_ports.all);
     assert_true(options.dry_run);
-    assert_string_equal(options.subcommand, "show");
+    assert_string_equal(options.subcommand, "apply");
     options_done(&options);
 }
 
@@ -91,6 +91,11 @@ static void test_options_bad_values_are_refused(void **state)
         { "--no-such", "1" },
         { "apply", "extra" },
         { "uninstall", "-n" },
+        { "remove", "-n" },
+        { "-x", "*" },
+        { "-o", "*" },
+        { "-d", "*" },
+        { "--dry-run=maybe", "apply" },
     };
     struct options options;
 
