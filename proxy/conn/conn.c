@@ -61,7 +61,6 @@ int conn_accept(struct worker *worker, const struct worker_listener *listener, i
     conn->last_byte_ms = now_ms;
     conn->upstream.transport.fd = -1;
     list_append(&worker->connections, &conn->in_worker);
-    atomic_fetch_add_explicit(&worker->active, 1, memory_order_relaxed);
     transport_tcp_open(&conn->client.transport, fd, worker->base, relay_on_client, conn);
     timeouts_init(conn);
     conn->cluster = listener->cluster;

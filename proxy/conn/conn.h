@@ -55,12 +55,13 @@ struct conn {
     uint64_t last_byte_ms; /* when a byte last passed, or the state changed */
     unsigned turn, attempt;
     struct side *survivor;       /* CUTTING: the side that was not cut */
+    unsigned cut_unacknowledged; /* CUTTING: what the survivor had not acknowledged when last looked at */
     enum end_reason cutting_for; /* CUTTING: the reason that it ends with */
     bool holds_limit, holds_cluster, settled;
 };
 
 /*
- * Takes over an accepted socket. Whatever happens to it, it ends in conn_end().
+ * Takes over an accepted socket, which worker->active counts already. Whatever happens to it, it ends in conn_end().
  * Returns 0, or -ENOMEM when not even the connection's own memory was there; then `fd` is closed.
  */
 int conn_accept(struct worker *worker, const struct worker_listener *listener, int fd, uint64_t now_ms);

@@ -12,6 +12,7 @@
 #include "proxy/conn/relay.h"
 #include "proxy/conn/replay.h"
 #include "proxy/net/dialer.h"
+#include "proxy/net/sockopt.h"
 #include "proxy/worker/worker.h"
 
 #define LOG_EVERY_MS 1000
@@ -33,13 +34,16 @@ static const enum end_reason end_of[CONNECT_CAUSE_COUNT] = {
 static enum connect_cause cause_of(int error)
 {
     switch (-error) {
+    case ECONNRESET: /* after the handshake, before we looked */
+    case EPIPE:
+        return CONNECT_CAUSE_RESET_BEFORE_REPLY;
     case ECONNREFUSED:
-    case ECONNRESET:
     case ENOENT: /* a unix socket that is not there */
         return CONNECT_CAUSE_REFUSED;
     case ETIMEDOUT:
     case EAGAIN: /* a unix socket whose backlog is full */
         return CONNECT_CAUSE_TIMEOUT;
+    case EADDRNOTAVAIL: /* no local port is left for this destination */
     case EHOSTUNREACH:
     case ENETUNREACH:
     case ENETDOWN:
@@ -182,6 +186,7 @@ static bool failed(struct conn *conn, enum connect_cause cause, int error, uint6
     count_failure(conn, cause, error);
     transport_close(&conn->upstream.transport, TRANSPORT_CLOSE_RESET);
     conn->upstream = (struct side){ .transport.fd = -1 };
+    conn->settled = false;
     if (!(retry->on & retry_bit_of[cause]) || conn->attempt + 1 >= retry->attempts) {
         conn_end(conn, end_of[cause]);
         return false;
@@ -214,6 +219,14 @@ static void on_attempt_event(evutil_socket_t fd, short what, void *argument)
     int r = dialer_result(fd);
 
     (void)what;
+    if (cause_of(r) == CONNECT_CAUSE_RESET_BEFORE_REPLY && sockopt_unread(fd) > 0) {
+        /* It was reached, sent something and was cut, all before this event: its bytes count. */
+        transport_set_interest(transport, TRANSPORT_NOTHING);
+        transport_tcp_open(transport, fd, conn->worker->base, relay_on_upstream, conn);
+        conn_move(conn, CONN_AWAITING_REPLY);
+        relay_begin_cut(conn, r, now_ms);
+        return;
+    }
     if (r < 0) {
         if (failed(conn, cause_of(r), r, now_ms))
             attempt_until_under_way(conn, now_ms);
@@ -250,6 +263,10 @@ bool connect_may_retry_reset(const struct conn *conn)
     const struct pump *pump = &conn->to_upstream.pump;
     bool nothing_sent = pump->bytes == pump->queue.length;
 
+    /* A byte of the reply, passed on or still in the kernel, ends all retries: two replies must never meet in one
+     * stream. */
+    if (conn->to_client.pump.bytes > 0 || sockopt_unread(conn->upstream.transport.fd) > 0)
+        return false;
     return conn->state == CONN_AWAITING_REPLY && (retry->on & RETRY_ON_RESET_BEFORE_REPLY) &&
            conn->attempt + 1 < retry->attempts && (nothing_sent || (pump->replay && !pump->replay->given_up));
 }
@@ -269,6 +286,8 @@ void connect_retry_reset(struct conn *conn)
     if (conn->to_upstream.flow == FLOW_ENDED)
         conn->to_upstream.flow = FLOW_ENDING; /* the next upstream is told as well */
     relay_watch_client(conn);
+    if (conn->state == CONN_CLOSED)
+        return;
     if (failed(conn, CONNECT_CAUSE_RESET_BEFORE_REPLY, -ECONNRESET, now_ms))
         attempt_until_under_way(conn, now_ms);
 }

@@ -60,17 +60,21 @@ static enum end_reason reason_of_cut(struct conn *conn, const struct side *side,
 }
 
 /* In CUTTING: the cut side's last bytes have all been passed on and acknowledged. */
-static bool cut_is_delivered(const struct conn_direction *from, const struct side *survivor)
+static bool cut_is_delivered(struct conn *conn, const struct conn_direction *from, uint64_t now_ms)
 {
-    return from->flow != FLOW_OPEN && chunk_queue_is_empty(&from->pump.queue) &&
-           sockopt_unacknowledged(survivor->transport.fd) == 0;
+    unsigned unacknowledged = sockopt_unacknowledged(conn->survivor->transport.fd);
+
+    if (unacknowledged < conn->cut_unacknowledged)
+        conn->last_byte_ms = now_ms; /* slow, but taking it */
+    conn->cut_unacknowledged = unacknowledged;
+    return from->flow != FLOW_OPEN && chunk_queue_is_empty(&from->pump.queue) && unacknowledged == 0;
 }
 
 static void continue_cut(struct conn *conn, uint64_t now_ms)
 {
     const struct conn_direction *from = direction_from(conn, other_side(conn, conn->survivor));
 
-    if (cut_is_delivered(from, conn->survivor) || now_ms - conn->last_byte_ms >= CUT_WAIT_MS) {
+    if (cut_is_delivered(conn, from, now_ms) || now_ms - conn->last_byte_ms >= CUT_WAIT_MS) {
         conn_end(conn, conn->cutting_for);
         return;
     }
@@ -247,10 +251,13 @@ static void on_side(struct conn *conn, struct side *side, short what)
         if (!chunk_queue_is_empty(&to->pump.queue)) {
             if (!flush(conn, side, now_ms))
                 return;
-        } else if (conn->state != CONN_CUTTING && side->transport.interest == TRANSPORT_WATCH &&
-                   side->transport.ops->is_cut(&side->transport)) {
-            cut(conn, side, -ECONNRESET, from->flow != FLOW_OPEN, now_ms);
-            return;
+        } else if (conn->state != CONN_CUTTING && side->transport.interest == TRANSPORT_WATCH) {
+            int error = side->transport.ops->cut_error(&side->transport);
+
+            if (error < 0) {
+                cut(conn, side, error, from->flow != FLOW_OPEN, now_ms);
+                return;
+            }
         }
     }
     if ((what & EV_READ) && from->flow == FLOW_OPEN && !from->pump.full && !fill(conn, side, now_ms))
@@ -275,7 +282,7 @@ void relay_on_client(evutil_socket_t fd, short what, void *argument)
         on_side(conn, &conn->client, what);
         return;
     }
-    if (conn->client.transport.ops->is_cut(&conn->client.transport)) {
+    if (conn->client.transport.ops->cut_error(&conn->client.transport) < 0) {
         conn_end(conn, END_CLIENT_GONE);
         return;
     }
@@ -290,6 +297,11 @@ void relay_watch_client(struct conn *conn)
     /* A new client is asked for as it will be needed next; what waits already changes that to a watch. */
     if (transport_set_interest(&conn->client.transport, is_new ? TRANSPORT_READ : TRANSPORT_WATCH) < 0)
         conn_end(conn, END_NO_MEMORY);
+}
+
+void relay_begin_cut(struct conn *conn, int error, uint64_t now_ms)
+{
+    cut(conn, &conn->upstream, error, false, now_ms);
 }
 
 void relay_begin(struct conn *conn, uint64_t now_ms)

@@ -16,5 +16,8 @@ void relay_watch_client(struct conn *conn);
 /* The upstream is connected (AWAITING_REPLY): sends it what waits and lets bytes flow. */
 void relay_begin(struct conn *conn, uint64_t now_ms);
 
+/* The same for an upstream that was cut already, with `error`, and has bytes left to be read. */
+void relay_begin_cut(struct conn *conn, int error, uint64_t now_ms);
+
 /* CUTTING's timer: goes on waiting, or ends the connection. */
 void relay_on_cut_timer(struct conn *conn, uint64_t now_ms);

@@ -5,6 +5,9 @@
 
 #include "base/macros.h"
 
+/* A chunk holds at least 4 KiB but for the last, and retry.replay allows 1 MiB. */
+#define MOST_CHUNKS (1024 * 1024 / CHUNK_STEP + 1)
+
 struct replay *replay_new(size_t most_bytes)
 {
     struct replay *replay = calloc(1, sizeof *replay);
@@ -65,7 +68,7 @@ void replay_keep(struct replay *replay, const void *bytes, size_t length, struct
 
 int replay_restore(const struct replay *replay, struct chunk_queue *queue, struct buffer_budget *budget)
 {
-    struct iovec vectors[32];
+    struct iovec vectors[MOST_CHUNKS];
     int count = chunk_queue_peek(&replay->kept, vectors, ARRAY_SIZE(vectors));
     size_t needed = growth(queue, replay->kept.length);
     size_t charged = needed > BUFFER_QUANTUM ? needed - BUFFER_QUANTUM : 0;

@@ -60,3 +60,10 @@ unsigned sockopt_unacknowledged(int fd)
 
     return ioctl(fd, SIOCOUTQ, &bytes) < 0 || bytes < 0 ? 0 : (unsigned)bytes;
 }
+
+unsigned sockopt_unread(int fd)
+{
+    int bytes = 0;
+
+    return ioctl(fd, FIONREAD, &bytes) < 0 || bytes < 0 ? 0 : (unsigned)bytes;
+}

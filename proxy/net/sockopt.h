@@ -27,5 +27,8 @@ struct sockopt_peer {
 /* Returns 0, or a negative errno when it is not a TCP socket. */
 int sockopt_get_peer(int fd, struct sockopt_peer *ret_peer);
 
+/* Bytes that wait to be read (FIONREAD); 0 when that cannot be told. */
+unsigned sockopt_unread(int fd);
+
 /* Bytes not yet acknowledged by the peer (SIOCOUTQ); 0 when that cannot be told. */
 unsigned sockopt_unacknowledged(int fd);

@@ -31,8 +31,11 @@ struct transport_ops {
     /* Sends FIN behind what was written. Returns 0 or a negative errno. */
     int (*shut_write)(struct transport *transport);
 
-    /* Whether the peer has cut the stream, found out without taking the error away from read(). */
-    bool (*is_cut)(const struct transport *transport);
+    /*
+     * 0 while the stream is whole, or the negative errno with which the peer cut it. That is told once: afterwards
+     * read() gives what is left, and then 0.
+     */
+    int (*cut_error)(const struct transport *transport);
 
     void (*close)(struct transport *transport, enum transport_closing how);
 };

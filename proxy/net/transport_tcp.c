@@ -1,6 +1,6 @@
 #include <errno.h>
 #include <event2/event.h>
-#include <poll.h>
+
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -34,15 +34,13 @@ static int tcp_shut_write(struct transport *transport)
     return shutdown(transport->fd, SHUT_WR) < 0 ? -errno : 0;
 }
 
-/*
- * poll() reports the error and leaves it; SO_ERROR, or a failed send, would turn a later read into a clean end. POLLHUP
- * alone is no cut: it also tells that both sides have finished in good order, perhaps with bytes still to be read.
- */
-static bool tcp_is_cut(const struct transport *transport)
+/* SO_ERROR and not POLLHUP, which also tells that both sides have finished in good order, perhaps with bytes unread. */
+static int tcp_cut_error(const struct transport *transport)
 {
-    struct pollfd poll_fd = { .fd = transport->fd };
+    int error = 0;
+    socklen_t length = sizeof error;
 
-    return poll(&poll_fd, 1, 0) == 1 && (poll_fd.revents & POLLERR);
+    return getsockopt(transport->fd, SOL_SOCKET, SO_ERROR, &error, &length) < 0 ? -errno : -error;
 }
 
 static void tcp_close(struct transport *transport, enum transport_closing how)
@@ -57,7 +55,7 @@ static const struct transport_ops tcp_ops = {
     .write = tcp_write,
     .write_vector = tcp_write_vector,
     .shut_write = tcp_shut_write,
-    .is_cut = tcp_is_cut,
+    .cut_error = tcp_cut_error,
     .close = tcp_close,
 };
 

@@ -12,10 +12,14 @@ struct limits {
 /* Takes one; false when the limit is reached. */
 static inline bool limits_acquire(struct limits *limits)
 {
-    if (atomic_fetch_add_explicit(&limits->connections, 1, memory_order_relaxed) < limits->max_connections)
-        return true;
-    atomic_fetch_sub_explicit(&limits->connections, 1, memory_order_relaxed);
-    return false;
+    unsigned count = atomic_load_explicit(&limits->connections, memory_order_relaxed);
+
+    do {
+        if (count >= limits->max_connections)
+            return false;
+    } while (!atomic_compare_exchange_weak_explicit(&limits->connections, &count, count + 1, memory_order_relaxed,
+                                                    memory_order_relaxed));
+    return true;
 }
 
 static inline void limits_release(struct limits *limits)

@@ -62,30 +62,30 @@ void lifecycle_quit(struct lifecycle *lifecycle, uint64_t now_ms)
         return;
     }
     lifecycle->exits = true;
-    if (lifecycle->state == LIFECYCLE_DRAINING)
-        lifecycle->drain_started_ms = now_ms; /* the time to end counts from here */
+    lifecycle->exit_started_ms = now_ms;
     lifecycle_drain(lifecycle, now_ms);
 }
 
 void lifecycle_run(struct lifecycle *lifecycle, uint64_t now_ms)
 {
     const struct drain_config *drain = lifecycle->drain;
-    uint64_t passed_ms = now_ms - lifecycle->drain_started_ms;
+    uint64_t passed_ms;
     unsigned left;
 
     if (lifecycle->state != LIFECYCLE_DRAINING)
         return;
     if (!lifecycle->inbound_stopped) {
-        if (passed_ms < drain->delay_ms)
+        if (now_ms - lifecycle->drain_started_ms < drain->delay_ms)
             return;
         lifecycle->inbound_stopped = true;
         lifecycle->actions.stop_inbound(lifecycle->owner);
-        return; /* what its backlog held is counted by the next time */
+        return;
     }
     if (!lifecycle->exits)
         return;
+    passed_ms = now_ms - lifecycle->exit_started_ms;
     left = lifecycle->actions.count_connections(lifecycle->owner);
-    if (left == 0 && passed_ms >= drain->minimum_ms)
+    if (left == 0 && lifecycle->actions.inbound_is_stopped(lifecycle->owner) && passed_ms >= drain->minimum_ms)
         stop(lifecycle);
     else if (passed_ms >= drain->timeout_ms) {
         log_warning("drain.timeout is over: %u connections are reset", left);

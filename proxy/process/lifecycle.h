@@ -31,6 +31,7 @@ enum lifecycle_state {
 /* What the lifecycle asks of the process. */
 struct lifecycle_actions {
     void (*stop_inbound)(void *owner);
+    bool (*inbound_is_stopped)(void *owner); /* every worker has done so */
     unsigned (*count_connections)(void *owner);
     void (*exit)(void *owner);
 };
@@ -41,7 +42,7 @@ struct lifecycle {
     const struct drain_config *drain;
     struct lifecycle_actions actions;
     void *owner;
-    uint64_t drain_started_ms;
+    uint64_t drain_started_ms, exit_started_ms; /* minimum and timeout count from the second */
     bool inbound_stopped;
     bool exits;                              /* draining ends with the process */
     double entered_s[LIFECYCLE_STATE_COUNT]; /* since the epoch; 0: not yet */

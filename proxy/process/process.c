@@ -33,6 +33,17 @@ static void stop_inbound(void *owner)
         worker_stop_inbound(&process->shared.workers[i]);
 }
 
+static bool inbound_is_stopped(void *owner)
+{
+    const struct process *process = owner;
+
+    for (unsigned i = 0; i < process->workers_ready; i++) {
+        if (!atomic_load_explicit(&process->shared.workers[i].inbound_stopped, memory_order_acquire))
+            return false;
+    }
+    return true;
+}
+
 static unsigned count_connections(void *owner)
 {
     return process_active_connections(owner);
@@ -81,15 +92,27 @@ static void on_end_signal(evutil_socket_t number, short what, void *argument)
     process_quit(argument);
 }
 
+/* Its default, to end the process, would cut every connection. */
+static void on_reload_signal(evutil_socket_t number, short what, void *argument)
+{
+    (void)number;
+    (void)what;
+    (void)argument;
+    log_warning("SIGHUP: reloading is not supported yet; restart for a new configuration");
+}
+
 static int watch_signals(struct process *process)
 {
-    static const int ending[] = { SIGTERM, SIGINT };
+    static const struct {
+        int number;
+        event_callback_fn callback;
+    } signals[] = { { SIGTERM, on_end_signal }, { SIGINT, on_end_signal }, { SIGHUP, on_reload_signal } };
 
     signal(SIGPIPE, SIG_IGN);
-    for (size_t i = 0; i < ARRAY_SIZE(ending); i++) {
+    for (size_t i = 0; i < ARRAY_SIZE(signals); i++) {
         struct event *event = &process->signals[process->signal_count];
 
-        evsignal_assign(event, process->base, ending[i], on_end_signal, process);
+        evsignal_assign(event, process->base, signals[i].number, signals[i].callback, process);
         if (event_add(event, NULL) < 0)
             return -ENOMEM;
         process->signal_count++;
@@ -124,7 +147,9 @@ static int start(struct process *process)
 static void end(struct process *process)
 {
     for (unsigned i = 0; i < process->workers_ready; i++)
-        worker_stop(&process->shared.workers[i]);
+        worker_ask_to_stop(&process->shared.workers[i]);
+    for (unsigned i = 0; i < process->workers_ready; i++)
+        worker_wait_for_stop(&process->shared.workers[i]);
     http_server_free(process->control);
     http_server_free(process->health);
     if (process->owns_control_path)
@@ -144,7 +169,7 @@ static void end(struct process *process)
 
 int process_run(struct config *config)
 {
-    static const struct lifecycle_actions actions = { stop_inbound, count_connections, exit_loop };
+    static const struct lifecycle_actions actions = { stop_inbound, inbound_is_stopped, count_connections, exit_loop };
     struct process *process = calloc(1, sizeof *process);
     int r;
 

@@ -22,7 +22,7 @@ struct process {
     struct control_server_config commands;
     struct http_server *control, *health;
     struct event lifecycle_tick; /* while draining */
-    struct event signals[2];
+    struct event signals[3];
     unsigned signal_count;
     uint64_t started_ms;
     bool owns_control_path;

@@ -43,10 +43,10 @@ void startup_set_limits(struct process *process)
         process->shared.limits.max_connections = (unsigned)MIN(affordable, (uint64_t)10000000);
         return;
     }
-    process->shared.limits.max_connections = (unsigned)config->limits.max_connections;
+    process->shared.limits.max_connections = (unsigned)MIN(config->limits.max_connections, affordable);
     if (config->limits.max_connections > affordable)
         log_warning("limits.max_connections is %" PRIu64 ", but the limit of %" PRIu64
-                    " descriptors allows only %" PRIu64 " connections; accepting will pause beyond that",
+                    " descriptors allows only %" PRIu64 " connections; that is the limit now",
                     config->limits.max_connections, (uint64_t)limit.rlim_cur, affordable);
 }
 

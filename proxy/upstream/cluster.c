@@ -100,12 +100,14 @@ struct cluster *cluster_set_find(const struct cluster_set *set, const char *name
 bool cluster_acquire(struct cluster *cluster)
 {
     uint64_t limit = cluster->config->circuit_breaker.max_connections;
-    unsigned before = atomic_fetch_add_explicit(&cluster->active, 1, memory_order_relaxed);
+    unsigned count = atomic_load_explicit(&cluster->active, memory_order_relaxed);
 
-    if (limit == CONFIG_UNLIMITED || before < limit)
-        return true;
-    atomic_fetch_sub_explicit(&cluster->active, 1, memory_order_relaxed);
-    return false;
+    do {
+        if (limit != CONFIG_UNLIMITED && count >= limit)
+            return false;
+    } while (!atomic_compare_exchange_weak_explicit(&cluster->active, &count, count + 1, memory_order_relaxed,
+                                                    memory_order_relaxed));
+    return true;
 }
 
 void cluster_release(struct cluster *cluster)

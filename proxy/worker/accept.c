@@ -81,9 +81,11 @@ static void begin_connection(struct worker_listener *listener, int fd, uint64_t 
 {
     struct worker *worker = listener->worker;
 
-    if (conn_accept(worker, listener, fd, now_ms) < 0)
-        log_write_limited(LOG_ERROR, LOG_EVERY_MS, &worker->failure_logged_ms,
-                          "listener %s: a connection was dropped: no memory", listener->name);
+    if (conn_accept(worker, listener, fd, now_ms) == 0)
+        return;
+    atomic_fetch_sub_explicit(&worker->active, 1, memory_order_relaxed);
+    log_write_limited(LOG_ERROR, LOG_EVERY_MS, &worker->failure_logged_ms,
+                      "listener %s: a connection was dropped: no memory", listener->name);
 }
 
 void accept_adopt(struct worker_listener *listener, int fd, uint64_t now_ms)
@@ -95,10 +97,17 @@ static void hand_out(struct worker_listener *listener, int fd, uint64_t now_ms)
 {
     struct worker *worker = listener->worker;
     struct worker *chosen = worker->shared->count > 1 ? choose_worker(worker) : worker;
-    struct mail mail = { .kind = MAIL_ADOPT, .fd = fd, .listener = (size_t)(listener - worker->listeners) };
+    struct mail mail = { .fd = fd, .listener = (size_t)(listener - worker->listeners) };
 
-    if (chosen == worker || mailbox_send(&chosen->mailbox, mail) < 0)
+    /* Counted from here on, so that draining and the next choice see it on its way. */
+    atomic_fetch_add_explicit(&chosen->active, 1, memory_order_relaxed);
+    if (chosen == worker) {
         begin_connection(listener, fd, now_ms);
+    } else if (mailbox_send(&chosen->mailbox, mail) < 0) {
+        atomic_fetch_sub_explicit(&chosen->active, 1, memory_order_relaxed);
+        atomic_fetch_add_explicit(&worker->active, 1, memory_order_relaxed);
+        begin_connection(listener, fd, now_ms);
+    }
 }
 
 /* Errors of one connection that is gone before it was accepted (accept(2)). */
@@ -109,9 +118,12 @@ static bool is_passing(int error)
            error == ENETUNREACH || error == EPERM;
 }
 
-static void close_listener(struct worker_listener *listener)
+void accept_close(struct worker_listener *listener)
 {
-    event_del(&listener->event);
+    if (listener->fd < 0)
+        return;
+    if (event_initialized(&listener->event))
+        event_del(&listener->event);
     close(listener->fd);
     listener->fd = -1;
 }
@@ -126,8 +138,10 @@ static bool accept_some(struct worker_listener *listener, unsigned most)
         int fd = accept4(listener->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
 
         if (fd >= 0) {
-            worker->accept_pause_ms = 0;
             hand_out(listener, fd, now_ms);
+            if (worker->accept_timer.place != TIMER_IDLE)
+                return false; /* there was no descriptor for its upstream */
+            worker->accept_pause_ms = 0;
             continue;
         }
         if (errno == EAGAIN)
@@ -140,7 +154,7 @@ static bool accept_some(struct worker_listener *listener, unsigned most)
             continue;
         /* Nothing will come of this socket any more, and its event would fire for ever. */
         log_error("listener %s: closed, accepting failed: %s", listener->name, strerror(errno));
-        close_listener(listener);
+        accept_close(listener);
         return false;
     }
     return true;
@@ -174,7 +188,7 @@ void accept_stop_inbound(struct worker *worker)
             continue;
         for (unsigned turn = 0; turn < MOST_BACKLOG / MOST_A_TURN && accept_some(listener, MOST_A_TURN); turn++)
             continue;
-        if (listener->fd >= 0)
-            close_listener(listener);
+        accept_close(listener);
     }
+    atomic_store_explicit(&worker->inbound_stopped, true, memory_order_release);
 }

@@ -15,5 +15,8 @@ int accept_begin(struct worker *worker);
 /* Takes over a socket that another worker accepted. */
 void accept_adopt(struct worker_listener *listener, int fd, uint64_t now_ms);
 
+/* Does nothing when it is closed already. */
+void accept_close(struct worker_listener *listener);
+
 /* Inbound and plain listeners: takes what waits in their backlogs, then closes them. */
 void accept_stop_inbound(struct worker *worker);

@@ -9,6 +9,7 @@ int mailbox_init(struct mailbox *mailbox)
 {
     mailbox->first = 0;
     mailbox->count = 0;
+    mailbox->commands = 0;
     mailbox->event_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     if (mailbox->event_fd < 0)
         return -errno;
@@ -22,9 +23,34 @@ void mailbox_done(struct mailbox *mailbox)
     pthread_mutex_destroy(&mailbox->mutex);
 }
 
-int mailbox_send(struct mailbox *mailbox, struct mail mail)
+static void wake(struct mailbox *mailbox)
 {
     uint64_t one = 1;
+
+    (void)!write(mailbox->event_fd, &one, sizeof one); /* full means that the loop is awake already */
+}
+
+void mailbox_command(struct mailbox *mailbox, enum mail_command command)
+{
+    pthread_mutex_lock(&mailbox->mutex);
+    mailbox->commands |= command;
+    pthread_mutex_unlock(&mailbox->mutex);
+    wake(mailbox);
+}
+
+unsigned mailbox_take_commands(struct mailbox *mailbox)
+{
+    unsigned commands;
+
+    pthread_mutex_lock(&mailbox->mutex);
+    commands = mailbox->commands;
+    mailbox->commands = 0;
+    pthread_mutex_unlock(&mailbox->mutex);
+    return commands;
+}
+
+int mailbox_send(struct mailbox *mailbox, struct mail mail)
+{
     int r = -EAGAIN;
 
     pthread_mutex_lock(&mailbox->mutex);
@@ -35,7 +61,7 @@ int mailbox_send(struct mailbox *mailbox, struct mail mail)
     }
     pthread_mutex_unlock(&mailbox->mutex);
     if (r == 0)
-        (void)!write(mailbox->event_fd, &one, sizeof one); /* full means that the loop is awake already */
+        wake(mailbox);
     return r;
 }
 

@@ -1,4 +1,5 @@
-/* Messages to a worker from other threads: a bounded ring under a mutex, and an eventfd that wakes the loop. */
+/* Sockets and commands for a worker from other threads: a bounded ring under a mutex, and an eventfd that wakes the
+ * loop. */
 #pragma once
 
 #include <pthread.h>
@@ -6,21 +7,22 @@
 
 #define MAILBOX_SIZE 1024
 
-enum mail_kind {
-    MAIL_ADOPT,        /* take over an accepted socket */
-    MAIL_STOP_INBOUND, /* see worker_stop_inbound() */
-    MAIL_EXIT,
+/* Commands are bits of their own, so that they always arrive, whatever the ring holds. */
+enum mail_command {
+    MAIL_STOP_INBOUND = 1 << 0, /* see worker_stop_inbound() */
+    MAIL_EXIT = 1 << 1,
 };
 
+/* An accepted socket to take over. */
 struct mail {
-    enum mail_kind kind;
-    int fd;          /* MAIL_ADOPT */
-    size_t listener; /* MAIL_ADOPT: index of the listener it came in on, the same in every worker */
+    int fd;
+    size_t listener; /* index of the listener it came in on, the same in every worker */
 };
 
 struct mailbox {
     pthread_mutex_t mutex;
     int event_fd;
+    unsigned commands; /* enum mail_command */
     size_t first, count;
     struct mail ring[MAILBOX_SIZE];
 };
@@ -31,6 +33,12 @@ void mailbox_done(struct mailbox *mailbox);
 
 /* Any thread. Returns 0, or -EAGAIN when the box is full; then the message remains the caller's. */
 int mailbox_send(struct mailbox *mailbox, struct mail mail);
+
+/* Any thread. Cannot fail. */
+void mailbox_command(struct mailbox *mailbox, enum mail_command command);
+
+/* The owner. Takes the commands given since the last call: bits of enum mail_command. */
+unsigned mailbox_take_commands(struct mailbox *mailbox);
 
 /* The owner. Takes up to `most` messages; returns how many. */
 size_t mailbox_take(struct mailbox *mailbox, struct mail *mails, size_t most);

@@ -55,28 +55,25 @@ static void end_all(struct worker *worker)
 static void on_mail(evutil_socket_t fd, short what, void *argument)
 {
     struct worker *worker = argument;
+    unsigned commands;
     struct mail mails[32];
     uint64_t wakes;
     size_t count;
 
     (void)what;
     (void)!read(fd, &wakes, sizeof wakes);
-    while ((count = mailbox_take(&worker->mailbox, mails, ARRAY_SIZE(mails))) > 0) {
-        for (size_t i = 0; i < count; i++) {
-            switch (mails[i].kind) {
-            case MAIL_ADOPT:
-                accept_adopt(&worker->listeners[mails[i].listener], mails[i].fd, clock_now_ms());
-                break;
-            case MAIL_STOP_INBOUND:
-                accept_stop_inbound(worker);
-                break;
-            case MAIL_EXIT:
-                end_all(worker);
-                event_base_loopbreak(worker->base);
-                break;
-            }
-        }
+    commands = mailbox_take_commands(&worker->mailbox);
+    if (commands & MAIL_EXIT) { /* what still comes in is reset by worker_done() */
+        end_all(worker);
+        event_base_loopbreak(worker->base);
+        return;
     }
+    while ((count = mailbox_take(&worker->mailbox, mails, ARRAY_SIZE(mails))) > 0) {
+        for (size_t i = 0; i < count; i++)
+            accept_adopt(&worker->listeners[mails[i].listener], mails[i].fd, clock_now_ms());
+    }
+    if (commands & MAIL_STOP_INBOUND)
+        accept_stop_inbound(worker);
 }
 
 int worker_init(struct worker *worker, unsigned index, struct worker_shared *shared)
@@ -118,21 +115,19 @@ static void reset_undelivered(struct worker *worker)
     struct mail mail;
 
     while (worker->mailbox.event_fd >= 0 && mailbox_take(&worker->mailbox, &mail, 1) == 1) {
-        if (mail.kind == MAIL_ADOPT) {
-            sockopt_reset_on_close(mail.fd);
-            close(mail.fd);
-        }
+        sockopt_reset_on_close(mail.fd);
+        close(mail.fd);
     }
 }
 
+/* Every event must be out of the loop before its memory goes: the loop walks them when it is freed. */
 void worker_done(struct worker *worker)
 {
+    end_all(worker);
     on_graves(-1, 0, worker);
     reset_undelivered(worker);
-    for (size_t i = 0; i < worker->listener_count; i++) {
-        if (worker->listeners[i].fd >= 0)
-            close(worker->listeners[i].fd);
-    }
+    for (size_t i = 0; i < worker->listener_count; i++)
+        accept_close(&worker->listeners[i]);
     free(worker->listeners);
     buffer_budget_done(&worker->means.budget);
     free(worker->means.scratch);
@@ -184,23 +179,19 @@ int worker_start(struct worker *worker)
     return r;
 }
 
-/* Commands are few, so a full box means that the worker will soon make room. */
-static void send_surely(struct worker *worker, enum mail_kind kind)
-{
-    while (mailbox_send(&worker->mailbox, (struct mail){ .kind = kind }) == -EAGAIN)
-        usleep(1000);
-}
-
 void worker_stop_inbound(struct worker *worker)
 {
-    send_surely(worker, MAIL_STOP_INBOUND);
+    mailbox_command(&worker->mailbox, MAIL_STOP_INBOUND);
 }
 
-void worker_stop(struct worker *worker)
+void worker_ask_to_stop(struct worker *worker)
 {
-    if (!worker->started)
-        return;
-    send_surely(worker, MAIL_EXIT);
-    pthread_join(worker->thread, NULL);
+    mailbox_command(&worker->mailbox, MAIL_EXIT);
+}
+
+void worker_wait_for_stop(struct worker *worker)
+{
+    if (worker->started)
+        pthread_join(worker->thread, NULL);
     worker->started = false;
 }

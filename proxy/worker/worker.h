@@ -57,9 +57,10 @@ struct worker {
     struct worker_listener *listeners;
     size_t listener_count;
     struct list_node connections;
-    struct list_node graves; /* ended in this turn */
-    atomic_uint active;      /* shared: connections, for handing over */
-    atomic_ulong alive_ms;   /* shared: when the loop last turned */
+    struct list_node graves;     /* ended in this turn */
+    atomic_uint active;          /* shared: connections, for handing over */
+    atomic_bool inbound_stopped; /* shared: its inbound and plain listeners are closed */
+    atomic_ulong alive_ms;       /* shared: when the loop last turned */
     struct timer accept_timer;
     uint64_t accept_pause_ms; /* the last pause; 0: accepting works */
     unsigned long famine_logged_ms;
@@ -76,8 +77,10 @@ int worker_add_listener(struct worker *worker, const struct worker_listener *lis
 /* Returns 0 or a negative errno. */
 int worker_start(struct worker *worker);
 
-/* Asks the worker to end and waits for it. Connections that are left are ended with drain_timeout. */
-void worker_stop(struct worker *worker);
+/* Asks the worker to end; connections that are left are ended with drain_timeout. All are asked before any is waited
+ * for. */
+void worker_ask_to_stop(struct worker *worker);
+void worker_wait_for_stop(struct worker *worker);
 
 /* Inbound and plain listeners: takes what waits in their backlogs, then closes them. */
 void worker_stop_inbound(struct worker *worker);

@@ -122,6 +122,8 @@ def test_hostile_control_clients_are_bounded_and_harm_nobody(serve, plain):
                 count += client.recv(1) == b""
             except BlockingIOError:
                 pass
+            except ConnectionResetError:
+                count += 1
         return count
 
     eventually(lambda: closed() >= 16, what="no more than 64 clients at one time")
@@ -244,6 +246,51 @@ def test_second_sigterm_ends_at_once(serve, plain):
     assert proxy.program.wait(2) == 0
     assert ending(client) == (b"", "reset")
     client.close()
+
+
+def test_second_sigterm_under_a_flood_leaks_nothing_and_ends_with_resets(serve, plain):
+    """Regression: sockets handed to a worker that was ending were leaked, and their clients saw a clean end."""
+    for _ in range(3):
+        proxy, port = plain([serve(echo, backlog=1024).port], drain={"timeout": "30s"}, workers=4)
+        stop, endings = threading.Event(), set()
+
+        def flood(holds):
+            while not stop.is_set():
+                try:
+                    with connect(port, timeout=5) as client:
+                        client.sendall(b"x")
+                        if not client.recv(1):
+                            endings.add("end")
+                        elif holds:
+                            endings.add(ending(client)[1])
+                except OSError as error:
+                    endings.add(type(error).__name__)
+                    if isinstance(error, ConnectionRefusedError):
+                        return
+
+        threads = [threading.Thread(target=flood, args=(number % 2,)) for number in range(16)]
+        for thread in threads:
+            thread.start()
+        time.sleep(0.3)
+        proxy.program.signal(signal.SIGTERM)
+        eventually(lambda: "state: draining" in proxy.log(), what="draining", every=0.0005)  # two at once are one
+        proxy.program.signal(signal.SIGTERM)
+        assert proxy.program.wait(5) == 0, proxy.log()[-2000:]
+        stop.set()
+        for thread in threads:
+            thread.join()
+        assert endings <= {"reset", "ConnectionResetError", "ConnectionRefusedError", "BrokenPipeError"}
+
+
+def test_sighup_cuts_nothing(serve, plain):
+    proxy, port = plain([serve(echo).port])
+    with connect(port) as client:
+        client.sendall(b"x")
+        assert client.recv(1) == b"x"
+        proxy.program.signal(signal.SIGHUP)
+        eventually(lambda: "reloading is not supported yet" in proxy.log(), what="the message")
+        client.sendall(b"y")
+        assert client.recv(1) == b"y"
 
 
 def test_drain_delay_goes_on_accepting_and_minimum_holds_the_process(serve, plain):

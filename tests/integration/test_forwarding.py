@@ -130,6 +130,29 @@ def test_reset_behind_a_large_backlog_loses_no_byte_before_it(serve, plain):
     assert first + rest == data
 
 
+def test_reset_is_held_back_while_a_slow_client_takes_its_bytes(serve, plain):
+    """Regression: a second after the queue was empty, what the kernel still held was dropped."""
+    data = pattern(3 * 1024 * 1024)
+
+    def cut(connection):
+        connection.recv(1)
+        connection.sendall(data)
+        time.sleep(0.5)
+        reset(connection)
+
+    _, port = plain([serve(cut).port], limits={"buffer_per_connection": "4MiB"})
+    with connect(port, receive_buffer=65536) as client:
+        client.sendall(b"x")
+        received = b""
+        try:
+            while part := client.recv(20_000):
+                received += part
+                time.sleep(0.02)
+        except ConnectionResetError:
+            pass
+    assert received == data
+
+
 def test_upstream_closed_while_the_client_goes_on_sending_is_a_reset(serve, plain):
     def rude(connection):
         connection.recv(10)

@@ -6,8 +6,9 @@ import socket
 import time
 
 from tests.support.clients import connect, ending, exchange, outcome
+from tests.support.outrigger import Outrigger
 from tests.support.processes import eventually
-from tests.support.servers import echo
+from tests.support.servers import echo, free_port
 
 
 def served(port):
@@ -80,10 +81,29 @@ def test_descriptor_famine_pauses_accepting_and_costs_little(serve, plain):
         client.close()
 
 
-def test_too_high_a_limit_is_warned_about(serve, plain):
-    proxy, port = plain([serve(echo).port], limits={"max_connections": 1000000})
-    assert "limits.max_connections is 1000000, but the limit of" in proxy.log()
-    assert exchange(port, b"x") == b"x"
+def test_too_high_a_limit_is_lowered_and_control_keeps_its_descriptors(serve, programs, tmp_path):
+    """Regression: with an explicit limit, clients could take the last descriptor, and health no longer answered."""
+    port = free_port()
+    config = {"limits": {"max_connections": 1000000}, "health": {"port": free_port()}, "workers": 1, "drain": {"timeout": "200ms"},
+              "listeners": [{"name": "test", "address": f"127.0.0.1:{port}", "cluster": "test"}],
+              "clusters": [{"name": "test", "endpoints": [{"address": f"127.0.0.1:{serve(echo, backlog=500).port}"}]}]}
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    proxy = Outrigger(programs, tmp_path / "proxy", config, preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (300, 300)))
+    assert (soft, hard) == resource.getrlimit(resource.RLIMIT_NOFILE)
+    assert "limits.max_connections is 1000000, but the limit of 300 descriptors allows only" in proxy.log()
+    flood = []
+    for _ in range(300):
+        client = socket.socket()
+        client.setblocking(False)
+        client.connect_ex(("127.0.0.1", port))
+        flood.append(client)
+    time.sleep(0.5)
+    assert proxy.is_ready()
+    ended = proxy.ended("test")
+    assert set(ended) == {"max_connections"} and ended["max_connections"] > 100
+    for client in flood:
+        client.close()
+    assert proxy.stop() == 0
 
 
 def test_reset_refusals_leak_nothing(serve, plain):

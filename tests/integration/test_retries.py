@@ -1,11 +1,14 @@
 """Which attempts are made, in which order, and which failures are worth another."""
 
+import os
+import signal
+import socket
 import threading
 import time
 
 from tests.support.clients import connect, ending, exchange, outcome
-from tests.support.processes import eventually
-from tests.support.servers import echo, free_port, receive_all, reset
+from tests.support.processes import eventually, run
+from tests.support.servers import echo, free_port, reset
 
 
 def test_refused_upstream_ends_with_a_reset_at_once(plain):
@@ -127,6 +130,89 @@ def test_replay_never_after_a_byte_of_the_reply(serve, plain):
         client.sendall(b"x")
         assert ending(client) == (b"half", "reset")
     assert bad.accepted == 1
+
+
+def test_reset_behind_part_of_a_reply_is_never_tried_again(serve, plain):
+    """Regression: two reads and the reset in one turn still counted as no reply, and a second reply was appended."""
+    part = b"A" * 8192
+
+    def send_and_reset(connection):
+        connection.recv(10)
+        connection.sendall(part)
+        reset(connection)
+
+    bad, good = serve(send_and_reset), serve(lambda connection: (connection.recv(10), connection.sendall(b"B"), connection.close()))
+    _, port = plain([bad.port, good.port], {"retry": {"replay": "16KiB"}}, limits={"buffer_per_connection": "4KiB"})
+    for _ in range(40):
+        with connect(port) as client:
+            client.sendall(b"x")
+            data, _ = ending(client)
+        assert data == b"B" or part.startswith(data)
+
+
+def test_reply_that_waits_unread_behind_a_reset_is_delivered(serve, plain):
+    """Regression: a send that met the reset first threw the reply away and tried the next endpoint."""
+    arrived = threading.Event()
+
+    def refuse_with_words(connection):
+        arrived.wait(5)
+        connection.sendall(b"ERR busy")
+        time.sleep(0.05)
+        reset(connection)
+
+    proxy, port = plain([serve(refuse_with_words).port, serve(echo).port], {"retry": {"replay": "16KiB"}})
+    with connect(port) as client:
+        eventually(lambda: proxy.active() == 1, what="accepted")
+        time.sleep(0.1)
+        os.kill(proxy.pid, signal.SIGSTOP)
+        client.sendall(b"request")
+        arrived.set()
+        time.sleep(0.3)
+        os.kill(proxy.pid, signal.SIGCONT)
+        assert ending(client) == (b"ERR busy", "reset")
+
+
+def test_banner_and_reset_at_once_are_both_passed_on(serve, plain):
+    """Regression: handshake, bytes and reset in one event looked like a refused connection."""
+    server = serve(lambda connection: (connection.sendall(b"banner"), reset(connection)))
+    proxy, port = plain([server.port], {"retry": {"attempts": 1}})
+    for _ in range(60):
+        try:
+            with connect(port) as client:
+                data, how = ending(client)
+        except ConnectionResetError:
+            data, how = b"", "reset"
+        assert how == "reset"
+        assert data == b"banner"
+    assert set(proxy.ended("test")) == {"upstream_reset"}
+
+
+def test_replay_of_many_small_writes_is_exact(serve, plain):
+    """Regression: beyond 32 chunks a replay ended the connection for want of memory."""
+    def reset_late(connection):
+        total = 0
+        while total < 60 * 5000:
+            total += len(connection.recv(65536))
+        reset(connection)
+
+    bad, good = serve(reset_late), serve(echo)
+    _, port = plain([bad.port, good.port], {"retry": {"replay": "1MiB"}}, limits={"buffer_per_connection": "1MiB"})
+    with connect(port) as client:
+        for number in range(60):
+            client.sendall(bytes([number]) * 5000)
+            time.sleep(0.002)
+        client.shutdown(socket.SHUT_WR)
+        assert ending(client) == (b"".join(bytes([number]) * 5000 for number in range(60)), "end")
+
+
+def test_upstream_after_a_late_retry_has_keepalive_too(serve, plain):
+    good = serve(echo)
+    bad = serve(lambda connection: (time.sleep(1.5), reset(connection)))
+    _, port = plain([bad.port, good.port])
+    with connect(port):
+        eventually(lambda: good.accepted == 1, what="the retry", timeout=5)
+        words = ["ss", "-tno", "state", "established", f"( dport = :{good.port} )"]
+        eventually(lambda: "keepalive" in run(words).stdout, what="keepalive", timeout=8)
 
 
 def test_upstream_killed_under_load_fails_only_what_was_in_flight(serve, plain):

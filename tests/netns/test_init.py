@@ -153,6 +153,41 @@ def test_without_net_admin_the_error_says_what_is_missing(namespace, init):
     assert rules(space) == ""
 
 
+def test_net_admin_alone_suffices(pods, init):
+    """Regression: the proof wanted SETUID and SETGID, which an init container does not have."""
+    client, _ = pods
+    capabilities = "-all,+net_admin,+net_raw"
+    done = client.run(["setpriv", "--bounding-set", capabilities, "--inh-caps", capabilities, init], check=False)
+    assert done.returncode == 0, done.stderr
+    assert "IPv4: verified" in done.stdout and "IPv6: verified" in done.stdout
+
+
+def test_remove_has_no_dry_run_and_removes_nothing_then(namespace, init):
+    space = namespace("init")
+    space.run([init])
+    before = rules(space)
+    done = space.run([init, "remove", "--dry-run"], check=False)
+    assert done.returncode == 2 and "belongs to apply" in done.stderr
+    assert rules(space) == before
+
+
+def test_long_lists_fit_without_root_of_the_machine(init):
+    """Regression: one acknowledgement a rule did not fit where the receive buffer could not be enlarged."""
+    ports = ",".join(str(port) for port in range(2000, 2256))
+    done = run(["unshare", "-Urn", "sh", "-c", f"{init} --no-verify -o {ports} && nft list ruleset | grep -c dport"], check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1] == str(256 + 2)
+
+
+def test_rules_of_another_hand_are_not_shown_as_ours(namespace, init):
+    space = namespace("init")
+    space.run([init])
+    space.run(["nft", "add rule inet outrigger outbound tcp sport 22 return; add rule inet outrigger outbound meta l4proto udp return"])
+    done = space.run([init, "show"])
+    assert "2 rules of the table are of another hand" in done.stderr
+    assert "dport 22" not in done.stdout
+
+
 def test_rerun_under_probes_opens_no_gap(pods, init):
     """While the rules are replaced again and again, every one of thousands of connections is captured."""
     client, server = pods

@@ -43,7 +43,7 @@ class _UnixConnection(http.client.HTTPConnection):
 class Outrigger:
     """A running proxy."""
 
-    def __init__(self, programs, directory, config, namespace=None, uid=None, wait=True, environment=None):
+    def __init__(self, programs, directory, config, namespace=None, uid=None, wait=True, environment=None, **options):
         self.programs, self.directory, self.namespace = programs, str(directory), namespace
         os.makedirs(self.directory, exist_ok=True)
         os.chmod(self.directory, 0o777)
@@ -54,7 +54,8 @@ class Outrigger:
             yaml.safe_dump(config, file)
         argv = [os.path.join(programs, "outrigger"), "-c", self.config_path]
         log_path = os.path.join(self.directory, "outrigger.log")
-        options = {"env": {**os.environ, **environment}} if environment else {}
+        if environment:
+            options["env"] = {**os.environ, **environment}
         if namespace is not None:
             self.program = namespace.start(argv, log_path, uid=uid, **options)
         else:

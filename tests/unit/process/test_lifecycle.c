@@ -12,6 +12,11 @@ static void stop_inbound(void *owner)
     ((struct fake_process *)owner)->stops++;
 }
 
+static bool inbound_is_stopped(void *owner)
+{
+    return ((struct fake_process *)owner)->stops > 0;
+}
+
 static unsigned count_connections(void *owner)
 {
     return ((struct fake_process *)owner)->connections;
@@ -22,7 +27,7 @@ static void exit_process(void *owner)
     ((struct fake_process *)owner)->exits++;
 }
 
-static const struct lifecycle_actions actions = { stop_inbound, count_connections, exit_process };
+static const struct lifecycle_actions actions = { stop_inbound, inbound_is_stopped, count_connections, exit_process };
 static const struct drain_config drain = { .delay_ms = 1000, .minimum_ms = 3000, .timeout_ms = 10000 };
 
 static struct fake_process process;
@@ -129,6 +134,15 @@ static void test_lifecycle_quit_after_drain_counts_its_own_time(void **state)
     assert_int_equal(process.exits, 1);
 }
 
+static void test_lifecycle_quit_within_the_delay_does_not_begin_it_again(void **state)
+{
+    (void)state;
+    lifecycle_drain(&lifecycle, 0);
+    lifecycle_quit(&lifecycle, 900);
+    lifecycle_run(&lifecycle, 1000);
+    assert_int_equal(process.stops, 1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -138,6 +152,7 @@ int main(void)
         cmocka_unit_test_setup(test_lifecycle_quit_ends_with_the_last_connection_or_at_the_timeout, set_up),
         cmocka_unit_test_setup(test_lifecycle_quit_twice_exits_at_once, set_up),
         cmocka_unit_test_setup(test_lifecycle_quit_after_drain_counts_its_own_time, set_up),
+        cmocka_unit_test_setup(test_lifecycle_quit_within_the_delay_does_not_begin_it_again, set_up),
     };
 
     return RUN_TESTS(tests);

@@ -20,6 +20,9 @@ static void test_mailbox_send_to_a_full_box_is_refused(void **state)
     assert_int_equal(mailbox_take(&mailbox, mails, MAILBOX_SIZE + 1), MAILBOX_SIZE - 9);
     for (int i = 0; i < MAILBOX_SIZE - 9; i++)
         assert_int_equal(mails[i].fd, i + 10);
+    mailbox_command(&mailbox, MAIL_EXIT); /* also when the ring is full */
+    assert_int_equal(mailbox_take_commands(&mailbox), MAIL_EXIT);
+    assert_int_equal(mailbox_take_commands(&mailbox), 0);
     mailbox_done(&mailbox);
 }
 
