@@ -26,6 +26,14 @@ def open_to_all(directory):
     return directory
 
 
+@pytest.fixture(autouse=True)
+def leave_nothing_running():
+    """Ends what a failed test has left."""
+    yield
+    while Outrigger.started:
+        Outrigger.started.pop().program.stop()
+
+
 @pytest.fixture
 def serve():
     """Makes servers that end with the test."""

@@ -43,6 +43,8 @@ class _UnixConnection(http.client.HTTPConnection):
 class Outrigger:
     """A running proxy."""
 
+    started = []  # all that the current test has started, whatever became of it
+
     def __init__(self, programs, directory, config, namespace=None, uid=None, wait=True, environment=None, **options):
         self.programs, self.directory, self.namespace = programs, str(directory), namespace
         os.makedirs(self.directory, exist_ok=True)
@@ -60,6 +62,7 @@ class Outrigger:
             self.program = namespace.start(argv, log_path, uid=uid, **options)
         else:
             self.program = Program(argv, log_path, **options)
+        Outrigger.started.append(self)
         if wait:
             try:
                 eventually(lambda: self.is_ready() or not self.program.is_running(), what="ready", timeout=20)
