@@ -1,5 +1,6 @@
 #include "base/log.h"
 
+#include <poll.h>
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -11,6 +12,7 @@
 
 static const char *const level_names[] = { "error", "warning", "info", "debug" };
 
+static atomic_uint dropped_lines;
 static atomic_int current_level = LOG_INFO;
 static atomic_int current_format = LOG_FORMAT_TEXT;
 
@@ -42,19 +44,23 @@ static size_t append_escaped(char *line, size_t length, size_t size, const char 
     return length;
 }
 
-static void write_line(enum log_level level, const char *format, va_list arguments) PRINTF_LIKE(2, 0);
-
-static void write_line(enum log_level level, const char *format, va_list arguments)
+/* A writable pipe has room for at least PIPE_BUF bytes (pipe(7)), two lines, so that write() will not block. */
+static bool is_writable(void)
 {
-    char message[LOG_LINE_SIZE / 2], line[LOG_LINE_SIZE];
+    struct pollfd poll_fd = { .fd = STDERR_FILENO, .events = POLLOUT };
+
+    return poll(&poll_fd, 1, 0) == 1 && (poll_fd.revents & POLLOUT);
+}
+
+static void write_message(enum log_level level, const char *message)
+{
+    char line[LOG_LINE_SIZE];
     double now = clock_wall_seconds();
     time_t seconds = (time_t)now;
     unsigned ms = (unsigned)((now - (double)seconds) * 1000);
     struct tm utc;
     size_t length;
-    ssize_t n;
 
-    vsnprintf(message, sizeof message, format, arguments);
     gmtime_r(&seconds, &utc);
     if (atomic_load_explicit(&current_format, memory_order_relaxed) == LOG_FORMAT_JSON) {
         length = strftime(line, sizeof line, "{\"time\":\"%Y-%m-%dT%H:%M:%S", &utc);
@@ -69,8 +75,28 @@ static void write_line(enum log_level level, const char *format, va_list argumen
         length = append_escaped(line, length, sizeof line - 1, message);
         line[length++] = '\n';
     }
-    n = write(STDERR_FILENO, line, length);
-    (void)n; /* nobody is left to tell */
+    if (write(STDERR_FILENO, line, length) < 0)
+        atomic_fetch_add_explicit(&dropped_lines, 1, memory_order_relaxed);
+}
+
+static void write_line(enum log_level level, const char *format, va_list arguments) PRINTF_LIKE(2, 0);
+
+static void write_line(enum log_level level, const char *format, va_list arguments)
+{
+    char message[LOG_LINE_SIZE / 2];
+    unsigned dropped;
+
+    if (!is_writable()) {
+        atomic_fetch_add_explicit(&dropped_lines, 1, memory_order_relaxed);
+        return;
+    }
+    dropped = atomic_exchange_explicit(&dropped_lines, 0, memory_order_relaxed);
+    if (dropped > 0) {
+        snprintf(message, sizeof message, "%u log lines were dropped: standard error was not read", dropped);
+        write_message(LOG_WARNING, message);
+    }
+    vsnprintf(message, sizeof message, format, arguments);
+    write_message(level, message);
 }
 
 void log_write(enum log_level level, const char *format, ...)

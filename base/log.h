@@ -1,6 +1,7 @@
 /*
  * The process's own log: one line an event, as JSON or as text, on standard error. A line is one write(2) of at most
  * LOG_LINE_SIZE bytes, so lines of several threads never mix. Text that peers control is escaped.
+ * A reader that does not read never holds anybody up: then lines are dropped, and a later line says how many.
  * Any thread may log. Not for the data path: a line an event there would cost more than the event.
  */
 #pragma once

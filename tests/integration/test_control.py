@@ -5,6 +5,7 @@ import json
 import os
 import signal
 import socket
+import subprocess
 import threading
 import time
 
@@ -377,3 +378,28 @@ def test_liveness_tells_a_stuck_process_by_not_answering(serve, plain):
     finally:
         os.kill(proxy.pid, signal.SIGCONT)
     assert health(port_health, "/healthz/live") == (200, "live\n")
+
+
+def test_log_that_nobody_reads_holds_nobody_up(serve, programs, tmp_path):
+    """A full pipe behind standard error: lines are dropped and counted, traffic goes on."""
+    port, path = free_port(), tmp_path / "config.yaml"
+    path.write_text(f"""
+version: 1
+log: {{level: debug}}
+health: {{port: {free_port()}}}
+control: {{path: {tmp_path}/control.sock}}
+drain: {{timeout: 1s}}
+listeners: [{{name: web, address: "127.0.0.1:{port}", cluster: c}}]
+clusters: [{{name: c, endpoints: [{{address: "127.0.0.1:{serve(echo).port}"}}]}}]
+""")
+    proxy = subprocess.Popen([os.path.join(programs, "outrigger"), "-c", path], stderr=subprocess.PIPE)
+    try:
+        eventually(lambda: can_connect(port), what="listening")
+        for _ in range(1000):  # a line each: several times what a pipe holds
+            assert exchange(port, b"x") == b"x"
+    finally:
+        proxy.terminate()
+        log = proxy.stderr.read().decode()
+        assert proxy.wait(10) == 0
+    assert len(log) < 200_000
+    assert "log lines were dropped: standard error was not read" in log

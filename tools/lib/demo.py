@@ -189,6 +189,15 @@ class Demo:
             code = proxy.program.wait(30)
             self.note(f"{name} pod: SIGTERM", "drains and ends with 0", f"exit {code}", code == 0)
 
+    def nothing_left(self):
+        try:
+            for proxy in self.proxies.values():
+                eventually(lambda: proxy.status()["connections"]["active"] == 0, timeout=5)
+            left = 0
+        except AssertionError:
+            left = sum(proxy.status()["connections"]["active"] for proxy in self.proxies.values())
+        self.note("after the loads", "no connection left open", f"{left} left", left == 0)
+
     # The story, told at the end.
 
     def tell_traffic(self, moment):
@@ -227,6 +236,7 @@ class Demo:
         self.keep_alive_load()
         self.graceful_stop()
         self.outright_kill()
+        self.nothing_left()
         self.tell_traffic("Where every connection went (outriggerctl status)")
         self.proxy_death()
         self.drain()
