@@ -38,14 +38,16 @@ struct plan plan_draw(uint64_t seed, uint64_t number, enum side side)
     plan.largest_write = random_below(&random, 4) == 0 ? 1 + random_below(&random, 100)
                                                        : 1 + random_below(&random, 100000);
     plan.largest_read = random_below(&random, 4) == 0 ? 1000 + random_below(&random, 4000)
-                                                      : 1 + random_below(&random, 200000);
+                                                      : 1000 + random_below(&random, 200000);
     plan.pause_percent = random_below(&random, 3) == 0 ? (unsigned)random_below(&random, 30) : 0;
     plan.longest_pause_ms = 1 + (unsigned)random_below(&random, 15);
     plan.stop_reading_ms = random_below(&random, 10) == 0 ? (unsigned)random_below(&random, 300) : 0;
     plan.receive_buffer = random_below(&random, 5) == 0 ? 16384 + (int)random_below(&random, 60000) : 0;
     plan.says_nothing = side == SIDE_CLIENT && random_below(&random, 25) == 0;
-    if (plan.largest_write < 100) /* or it would take minutes */
-        plan.send_bytes %= 40 * plan.largest_write;
+    if (plan.send_bytes > 200 * plan.largest_write)
+        plan.pause_percent = 0;
+    if (plan.send_bytes > 1000 * plan.largest_write) /* or it would take minutes */
+        plan.send_bytes %= 1000 * plan.largest_write;
     return plan;
 }
 

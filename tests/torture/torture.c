@@ -6,9 +6,10 @@
  *   - FIN only where the peer sent FIN (or closed), and only behind all of its bytes;
  *   - RST only where the peer reset, or closed without reading.
  *
- *   torture --listen PORT --connect PORT [--seed 1] [--connections 10000] [--at-once 200] [--timeout 60]
+ *   torture --listen PORT --connect PORT [--seed 1] [--first 0] [--connections 10000] [--at-once 200] [--timeout 60]
  *
- * With both ports the same it tests itself, without a proxy. Exit 0 without a violation, 1 with one, 2 wrong usage.
+ * --first plays a violation's connection again. With both ports the same it tests itself, without a proxy. Exit 0
+ * without a violation, 1 with one, 2 wrong usage.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -44,7 +45,7 @@ struct stray {
 static struct pair pairs[MOST_AT_ONCE];
 static struct stray strays[MOST_STRAYS];
 static size_t stray_count;
-static uint64_t seed = 1, connections = 10000, at_once = 200, timeout_s = 60, listen_port, connect_port;
+static uint64_t seed = 1, first = 0, connections = 10000, at_once = 200, timeout_s = 60, listen_port, connect_port;
 static uint64_t started, ended, violations, bytes_passed, endings[3];
 static struct random random_state;
 static int listener;
@@ -107,7 +108,7 @@ static void start_pair(struct pair *pair, uint64_t now_ms)
     struct sockaddr_in address = { .sin_family = AF_INET,
                                    .sin_port = htons((uint16_t)connect_port),
                                    .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
-    struct plan plan = plan_draw(seed, started, SIDE_CLIENT);
+    struct plan plan = plan_draw(seed, first + started, SIDE_CLIENT);
     int fd = open_socket(plan.receive_buffer);
 
     if (fd < 0 || (connect(fd, (struct sockaddr *)&address, sizeof address) < 0 && errno != EINPROGRESS)) {
@@ -115,7 +116,7 @@ static void start_pair(struct pair *pair, uint64_t now_ms)
         exit(1);
     }
     *pair = (struct pair){ .used = true, .started_ms = now_ms };
-    end_init(&pair->client, fd, seed, started, SIDE_CLIENT, now_ms);
+    end_init(&pair->client, fd, seed, first + started, SIDE_CLIENT, now_ms);
     pair->server.fd = -1;
     started++;
 }
@@ -242,15 +243,12 @@ static void open_listener(void)
 int main(int argc, char **argv)
 {
     static const struct option known[] = {
-        { "listen", required_argument, NULL, 'l' },
-        { "connect", required_argument, NULL, 'c' },
-        { "seed", required_argument, NULL, 's' },
-        { "connections", required_argument, NULL, 'n' },
-        { "at-once", required_argument, NULL, 'a' },
-        { "timeout", required_argument, NULL, 't' },
-        { 0 },
+        { "listen", required_argument, NULL, 'l' },      { "connect", required_argument, NULL, 'c' },
+        { "seed", required_argument, NULL, 's' },        { "first", required_argument, NULL, 'f' },
+        { "connections", required_argument, NULL, 'n' }, { "at-once", required_argument, NULL, 'a' },
+        { "timeout", required_argument, NULL, 't' },     { 0 },
     };
-    uint64_t *const values[] = { ['l'] = &listen_port, ['c'] = &connect_port, ['s'] = &seed,
+    uint64_t *const values[] = { ['l'] = &listen_port, ['c'] = &connect_port, ['s'] = &seed,     ['f'] = &first,
                                  ['n'] = &connections, ['a'] = &at_once,      ['t'] = &timeout_s };
     int option;
 
