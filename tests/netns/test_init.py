@@ -207,8 +207,8 @@ def test_rerun_under_probes_opens_no_gap(pods, init):
     threads = [threading.Thread(target=lambda: client.inside(probe)) for _ in range(4)]
     for thread in threads:
         thread.start()
-    runs, end = 0, time.monotonic() + 6
-    while time.monotonic() < end:
+    runs, end = 0, time.monotonic() + 60
+    while time.monotonic() < end and (runs < 100 or landed.get(b"proxy", 0) < 10_000):
         client.run([init, "--no-verify", "-o", str(1000 + runs % 7)])
         runs += 1
     stop.set()
@@ -216,9 +216,8 @@ def test_rerun_under_probes_opens_no_gap(pods, init):
         thread.join()
     proxy.close()
     outside.close()
-    assert runs > 50
     assert set(landed) == {b"proxy"}
-    assert landed[b"proxy"] > 3000
+    assert runs >= 100 and landed[b"proxy"] >= 10_000
 
 
 def test_killed_at_any_moment_leaves_the_old_rules_or_the_new(namespace, init):
