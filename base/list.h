@@ -13,12 +13,6 @@ struct list_node {
     struct list_node *previous;
 };
 
-#define LIST_FOR_EACH(node, head) for (struct list_node *node = (head)->next; node != (head); node = node->next)
-
-/* As LIST_FOR_EACH, and `node` may be removed in the body. */
-#define LIST_FOR_EACH_SAFE(node, after, head) \
-    for (struct list_node *node = (head)->next, *after = node->next; node != (head); node = after, after = node->next)
-
 static inline void list_init(struct list_node *node)
 {
     node->next = node;

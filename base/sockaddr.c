@@ -178,14 +178,3 @@ bool sockaddr_is_loopback(const struct sockaddr *address)
         return IN6_IS_ADDR_LOOPBACK(&((const struct sockaddr_in6 *)address)->sin6_addr);
     return false;
 }
-
-void sockaddr_unmap(union inet_address *address)
-{
-    struct sockaddr_in in = { .sin_family = AF_INET };
-
-    if (address->family != AF_INET6 || !IN6_IS_ADDR_V4MAPPED(&address->in6.sin6_addr))
-        return;
-    in.sin_port = address->in6.sin6_port;
-    memcpy(&in.sin_addr, &address->in6.sin6_addr.s6_addr[12], sizeof in.sin_addr);
-    address->in = in;
-}

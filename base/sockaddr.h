@@ -55,6 +55,3 @@ bool sockaddr_equal(const struct sockaddr *a, const struct sockaddr *b);
 
 /* 127.0.0.0/8 or ::1. */
 bool sockaddr_is_loopback(const struct sockaddr *address);
-
-/* Turns ::ffff:a.b.c.d into a.b.c.d, in place. */
-void sockaddr_unmap(union inet_address *address);

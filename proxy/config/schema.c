@@ -1,3 +1,4 @@
+/* One row a key; this file grows with the keys and with nothing else. */
 #include "proxy/config/schema.h"
 
 #include <inttypes.h>

@@ -129,6 +129,7 @@ void worker_done(struct worker *worker)
     for (size_t i = 0; i < worker->listener_count; i++)
         accept_close(&worker->listeners[i]);
     free(worker->listeners);
+    timers_done(&worker->timers);
     buffer_budget_done(&worker->means.budget);
     free(worker->means.scratch);
     counter_shard_done(&worker->counters);

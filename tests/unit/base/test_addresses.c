@@ -39,20 +39,6 @@ static void test_sockaddr_parse_refuses_with_a_reason(void **state)
     }
 }
 
-static void test_sockaddr_unmap_makes_ipv4_of_mapped_addresses_only(void **state)
-{
-    union inet_address mapped, plain;
-    char text[SOCKADDR_TEXT_SIZE];
-
-    (void)state;
-    assert_int_equal(sockaddr_parse_host("::ffff:10.1.2.3", 80, &mapped), 0);
-    sockaddr_unmap(&mapped);
-    assert_string_equal(sockaddr_format(&mapped.any, text), "10.1.2.3:80");
-    assert_int_equal(sockaddr_parse_host("2001:db8::1", 80, &plain), 0);
-    sockaddr_unmap(&plain);
-    assert_string_equal(sockaddr_format(&plain.any, text), "[2001:db8::1]:80");
-}
-
 static void test_cidr_contains_its_own_addresses_and_no_other(void **state)
 {
     static const struct {
@@ -120,7 +106,6 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_sockaddr_parse_round_trip_is_exact),
         cmocka_unit_test(test_sockaddr_parse_refuses_with_a_reason),
-        cmocka_unit_test(test_sockaddr_unmap_makes_ipv4_of_mapped_addresses_only),
         cmocka_unit_test(test_cidr_contains_its_own_addresses_and_no_other),
         cmocka_unit_test(test_cidr_parse_refuses_bits_behind_the_prefix),
         cmocka_unit_test(test_port_range_parse_takes_ports_and_ranges),
