@@ -6,7 +6,7 @@ import socket
 import threading
 import time
 
-from tests.support.clients import connect, ending, exchange, outcome
+from tests.support.clients import connect, connect_late, ending, exchange, outcome
 from tests.support.processes import eventually, run
 from tests.support.servers import echo, free_port, reset
 
@@ -177,13 +177,8 @@ def test_banner_and_reset_at_once_are_both_passed_on(serve, plain):
     server = serve(lambda connection: (connection.sendall(b"banner"), reset(connection)))
     proxy, port = plain([server.port], {"retry": {"attempts": 1}})
     for _ in range(60):
-        try:
-            with connect(port) as client:
-                data, how = ending(client)
-        except ConnectionResetError:
-            data, how = b"", "reset"
-        assert how == "reset"
-        assert data == b"banner"
+        with connect_late(port) as client:
+            assert ending(client) == (b"banner", "reset")
     assert set(proxy.ended("test")) == {"upstream_reset"}
 
 

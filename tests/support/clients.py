@@ -1,6 +1,7 @@
 """Connections to a proxy, and what can be seen of their endings."""
 
 import errno
+import select
 import socket
 import struct
 import time
@@ -14,6 +15,19 @@ def connect(port, host="127.0.0.1", timeout=10, receive_buffer=None):
     if receive_buffer:
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
     connection.connect((host, port))
+    return connection
+
+
+def connect_late(port, timeout=10):
+    """
+    As a client that looks at its connection only later: connects without waiting. A connect() that waits reports a reset that
+    follows at once as its own failure, and what came before the reset can no longer be told.
+    """
+    connection = socket.socket()
+    connection.setblocking(False)
+    connection.connect_ex(("127.0.0.1", port))
+    select.select([connection], [], [], timeout)
+    connection.settimeout(timeout)
     return connection
 
 
