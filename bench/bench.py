@@ -1,0 +1,98 @@
+"""Where measurements happen: directories, cores, the origin, and for redirected traffic two namespaces."""
+
+import contextlib
+import copy
+import itertools
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+
+from bench.origin import BODY, Origin
+from bench.processes import cores, pin
+from tests.support.namespaces import Namespace, join
+from tests.support.processes import run
+from tests.support.servers import free_port
+
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+PROGRAMS = ("outrigger", "outrigger-init", "bench-floor", "bench-pace")
+NET = 76
+SERVER, SERVER_PORT = f"10.{NET}.0.2", 8000
+
+
+class Bench:
+    def __init__(self, programs):
+        self.directory = tempfile.mkdtemp(prefix="outrigger-bench-")
+        os.chmod(self.directory, 0o755)
+        self.programs = os.path.join(self.directory, "bin")  # a copy: other uids may not reach the build directory
+        os.mkdir(self.programs)
+        for name in PROGRAMS:
+            shutil.copy(os.path.join(programs, name), self.programs)
+        self.proxy_core, self.load_core = cores()
+        self.numbers = itertools.count()
+        self.namespace, self.host = None, "127.0.0.1"
+        self.origin = Origin(self._subdirectory("origin"), free_port(), self.load_core)
+        self.namespaces = []  # of the redirected twin: client, server
+        self.twin = None
+
+    def _subdirectory(self, name):
+        path = os.path.join(self.directory, name)
+        os.makedirs(path)
+        return path
+
+    def inside(self, function):
+        """Calls it where the load is."""
+        return self.namespace.inside(function) if self.namespace else function()
+
+    def reply_bytes(self, peer):
+        """The length of a whole reply of the origin."""
+        def ask():
+            with socket.create_connection(peer.target(), timeout=5) as connection:
+                connection.sendall(b"GET / HTTP/1.1\r\nHost: bench\r\n\r\n")
+                reply = b""
+                while not reply.endswith(BODY.encode()):
+                    reply += connection.recv(4096)
+                return len(reply)
+        return self.inside(ask)
+
+    @contextlib.contextmanager
+    def hold(self, peer, count):
+        """Holds `count` connections that each carried one request."""
+        host, port = peer.target()
+        child = subprocess.Popen([sys.executable, "-B", "-m", "bench.hold", host, str(port), str(count)], cwd=ROOT, text=True,
+                                 stdin=subprocess.PIPE, stdout=subprocess.PIPE, preexec_fn=pin(self.load_core))
+        try:
+            if child.stdout.readline() != "held\n":
+                raise RuntimeError(f"{peer.name}: {count} connections could not be held")
+            yield
+        finally:
+            child.communicate(timeout=60)
+
+    def redirected(self, to_proxy):
+        """The same bench with its load in a namespace whose connections are redirected (or, without a proxy, are not)."""
+        if not self.twin:
+            self.namespaces = [Namespace("bench-client"), Namespace("bench-server")]
+            join(*self.namespaces, NET)
+            self.twin = copy.copy(self)
+            self.twin.namespace, self.twin.host = self.namespaces[0], SERVER
+            self.twin.origin = Origin(self._subdirectory("redirected"), SERVER_PORT, self.load_core, SERVER, self.namespaces[1])
+        init = os.path.join(self.programs, "outrigger-init")
+        self.namespaces[0].run([init, "--no-verify"] if to_proxy else [init, "remove"])
+        return self.twin
+
+    def close(self):
+        if self.twin:
+            self.twin.origin.stop()
+        for namespace in self.namespaces:
+            namespace.delete()
+        self.origin.stop()
+        shutil.rmtree(self.directory)
+
+
+def build():
+    """Builds what is measured; returns the directory of the programs."""
+    run(["cmake", "--preset", "release"], cwd=ROOT, timeout=300)
+    run(["cmake", "--build", "--preset", "release", "--target", *PROGRAMS], cwd=ROOT, timeout=600)
+    return os.path.join(ROOT, "build", "release", "bin")
