@@ -42,6 +42,15 @@ class Bench:
         os.makedirs(path)
         return path
 
+    def open_to_all(self, program):
+        """A program's path that every uid can reach: itself, or a copy."""
+        if not self.namespace:
+            return program
+        copied = os.path.join(self.programs, os.path.basename(program))
+        if not os.path.exists(copied):
+            shutil.copy(program, copied)
+        return copied
+
     def inside(self, function):
         """Calls it where the load is."""
         return self.namespace.inside(function) if self.namespace else function()

@@ -1,6 +1,7 @@
 """Processes as the benchmark sees them: pinned to a core, measured from outside."""
 
 import os
+import resource
 
 from tests.support.processes import Program
 
@@ -12,8 +13,12 @@ def cores():
 
 
 def pin(core):
-    """What a child must do before exec to stay on one core."""
-    return lambda: os.sched_setaffinity(0, {core})
+    """What a child does before exec: it stays on one core and may have as many descriptors as the machine allows."""
+    def prepare():
+        os.sched_setaffinity(0, {core})
+        most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    return prepare
 
 
 class Measured:
