@@ -53,14 +53,14 @@ static void settle(struct pump_means *means, size_t reserved, size_t capacity_be
 }
 
 /* Writes at once when nothing waits before it, and keeps the rest. */
-static enum pump_result pass_on(struct pump *pump, struct transport *sink, const char *bytes, size_t length,
+static enum pump_result pass_on(struct pump *pump, struct transport *sink, const char *bytes, size_t length, bool more,
                                 int *ret_error)
 {
     enum pump_result result = PUMP_WAITS;
     size_t taken = 0;
 
     if (chunk_queue_is_empty(&pump->queue) && transport_is_open(sink)) {
-        ssize_t n = sink->ops->write(sink, bytes, length);
+        ssize_t n = sink->ops->write(sink, bytes, length, more);
 
         if (n >= 0)
             taken = (size_t)n;
@@ -74,21 +74,33 @@ static enum pump_result pass_on(struct pump *pump, struct transport *sink, const
     return result;
 }
 
-enum pump_result pump_fill(struct pump *pump, struct transport *source, struct transport *sink,
+/* What a read that gave no bytes means. */
+static enum pump_result read_nothing(ssize_t n, int *ret_error)
+{
+    if (n == 0)
+        return PUMP_SOURCE_END;
+    if (n == -EAGAIN || n == -EINTR)
+        return PUMP_WAITS;
+    *ret_error = (int)n;
+    return PUMP_SOURCE_CUT;
+}
+
+enum pump_result pump_fill(struct pump *pump, struct transport *source, struct transport *sink, bool end_follows,
                            struct pump_means *means, int *ret_error)
 {
+    enum pump_result result = PUMP_WAITS;
+    bool more = false, held = false;
     size_t turn = 0;
+    ssize_t n;
 
-    while (turn < PUMP_TURN_BYTES) {
+    do {
         size_t reserved, capacity = pump->queue.capacity;
         size_t size = reserve(pump, means, &reserved);
-        enum pump_result result = PUMP_WAITS;
-        ssize_t n;
 
         if (size == 0) {
             buffer_budget_give(&means->budget, reserved);
             pump->full = true;
-            return PUMP_WAITS;
+            break;
         }
         n = source->ops->read(source, means->scratch, size);
         if (n > 0) {
@@ -96,23 +108,19 @@ enum pump_result pump_fill(struct pump *pump, struct transport *source, struct t
             turn += (size_t)n;
             if (pump->replay)
                 replay_keep(pump->replay, means->scratch, (size_t)n, &means->budget);
-            result = pass_on(pump, sink, means->scratch, (size_t)n, ret_error);
+            /* A short read: nothing is left but the end, if that is there already; else the next event tells. */
+            more = (size_t)n == size || end_follows;
+            held = end_follows && (size_t)n < size;
+            result = pass_on(pump, sink, means->scratch, (size_t)n, held, ret_error);
+        } else {
+            more = false;
+            result = read_nothing(n, ret_error);
         }
         settle(means, reserved, capacity, pump->queue.capacity);
-        if (result != PUMP_WAITS)
-            return result;
-        if (n == 0)
-            return PUMP_SOURCE_END;
-        if (n == -EAGAIN || n == -EINTR)
-            return PUMP_WAITS;
-        if (n < 0) {
-            *ret_error = (int)n;
-            return PUMP_SOURCE_CUT;
-        }
-        if ((size_t)n < size)
-            return PUMP_WAITS; /* a short read: nothing is left, or the next event tells */
-    }
-    return PUMP_WAITS;
+    } while (result == PUMP_WAITS && more && turn < PUMP_TURN_BYTES);
+    if (held && result != PUMP_SOURCE_END && transport_is_open(sink))
+        sink->ops->push(sink);
+    return result;
 }
 
 enum pump_result pump_flush(struct pump *pump, struct transport *sink, struct pump_means *means, int *ret_error)

@@ -121,12 +121,18 @@ static void cut(struct conn *conn, struct side *side, int error, bool exhausted,
     continue_cut(conn, now_ms);
 }
 
+/* Its source has finished, and the sink has all of its bytes. */
+static bool has_ended(const struct conn_direction *direction)
+{
+    return direction->flow != FLOW_OPEN && chunk_queue_is_empty(&direction->pump.queue);
+}
+
 /* Passes on the orderly end of a direction whose queue is empty. Returns 0 or a negative errno of the sink. */
 static int pass_end(struct conn_direction *direction, struct side *sink)
 {
     int r;
 
-    if (direction->flow != FLOW_ENDING || !chunk_queue_is_empty(&direction->pump.queue))
+    if (direction->flow != FLOW_ENDING || !has_ended(direction))
         return 0;
     r = sink->transport.ops->shut_write(&sink->transport);
     if (r < 0)
@@ -156,16 +162,16 @@ static void settle(struct conn *conn, uint64_t now_ms)
     }
     if (conn->state == CONN_AWAITING_REPLY)
         leave_awaiting_reply(conn);
+    if (has_ended(&conn->to_upstream) && has_ended(&conn->to_client)) {
+        conn_end(conn, END_COMPLETED); /* closing passes on what end is still to be passed on */
+        return;
+    }
     if (pass_end(&conn->to_upstream, &conn->upstream) < 0) {
         cut(conn, &conn->upstream, -ECONNRESET, false, now_ms);
         return;
     }
     if (pass_end(&conn->to_client, &conn->client) < 0) {
         cut(conn, &conn->client, -ECONNRESET, false, now_ms);
-        return;
-    }
-    if (conn->to_upstream.flow == FLOW_ENDED && conn->to_client.flow == FLOW_ENDED) {
-        conn_end(conn, END_COMPLETED);
         return;
     }
     if (conn->state == CONN_ESTABLISHED && (conn->to_upstream.flow == FLOW_ENDED || conn->to_client.flow == FLOW_ENDED))
@@ -208,7 +214,7 @@ static void count_bytes(struct conn *conn, const struct side *source, uint64_t b
 }
 
 /* Reads from `source` and writes to the other side. Returns as accept_result(). */
-static bool fill(struct conn *conn, struct side *source, uint64_t now_ms)
+static bool fill(struct conn *conn, struct side *source, bool end_follows, uint64_t now_ms)
 {
     struct side *sink = other_side(conn, source);
     struct conn_direction *direction = direction_from(conn, source);
@@ -216,7 +222,8 @@ static bool fill(struct conn *conn, struct side *source, uint64_t now_ms)
     enum pump_result result;
     int error = 0;
 
-    result = pump_fill(&direction->pump, &source->transport, &sink->transport, &conn->worker->means, &error);
+    result = pump_fill(&direction->pump, &source->transport, &sink->transport, end_follows, &conn->worker->means,
+                       &error);
     if (direction->pump.bytes != before) {
         count_bytes(conn, source, direction->pump.bytes - before);
         conn->last_byte_ms = now_ms;
@@ -260,8 +267,12 @@ static void on_side(struct conn *conn, struct side *side, short what)
             }
         }
     }
-    if ((what & EV_READ) && from->flow == FLOW_OPEN && !from->pump.full && !fill(conn, side, now_ms))
-        return;
+    if ((what & EV_READ) && from->flow == FLOW_OPEN && !from->pump.full) {
+        bool end_follows = (what & EV_CLOSED) && conn->state != CONN_CUTTING; /* then it is not passed on */
+
+        if (!fill(conn, side, end_follows, now_ms))
+            return;
+    }
     settle(conn, now_ms);
 }
 
@@ -308,10 +319,6 @@ void relay_begin(struct conn *conn, uint64_t now_ms)
 {
     conn->last_byte_ms = now_ms;
     timeouts_begin(conn, now_ms);
-    if (!flush(conn, &conn->upstream, now_ms))
-        return;
-    /* Most clients have spoken by now; asking the kernel costs less than another turn of the loop. */
-    if (conn->to_upstream.flow == FLOW_OPEN && !conn->to_upstream.pump.full && !fill(conn, &conn->client, now_ms))
-        return;
-    settle(conn, now_ms);
+    if (flush(conn, &conn->upstream, now_ms))
+        settle(conn, now_ms);
 }

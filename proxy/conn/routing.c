@@ -29,7 +29,7 @@ static void answer_probe(struct conn *conn)
     int length = snprintf(line, sizeof line, INTERCEPTION_PROBE_ANSWER "%s\n",
                           sockaddr_format(&conn->original.any, destination));
 
-    conn->client.transport.ops->write(&conn->client.transport, line, (size_t)length);
+    conn->client.transport.ops->write(&conn->client.transport, line, (size_t)length, false);
     conn_end(conn, END_PROBE);
 }
 

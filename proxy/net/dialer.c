@@ -18,6 +18,25 @@ static int bind_source(int fd, const struct sockaddr *source)
     return bind(fd, source, sockaddr_length(source)) < 0 ? -errno : 0;
 }
 
+/*
+ * A destination on this machine has answered by the time connect(2) says EINPROGRESS. Asking again says so at once (or
+ * that it was refused), and spares an event; a destination elsewhere says EALREADY.
+ */
+static int begin_connecting(int fd, const struct sockaddr *destination, bool *ret_in_progress)
+{
+    socklen_t length = sockaddr_length(destination);
+
+    *ret_in_progress = false;
+    if (connect(fd, destination, length) == 0)
+        return 0;
+    if (errno == EINPROGRESS && connect(fd, destination, length) == 0)
+        return 0;
+    if (errno != EALREADY)
+        return -errno;
+    *ret_in_progress = true;
+    return 0;
+}
+
 int dialer_connect(const struct sockaddr *destination, const struct sockaddr *source, int *ret_fd,
                    bool *ret_in_progress)
 {
@@ -30,13 +49,8 @@ int dialer_connect(const struct sockaddr *destination, const struct sockaddr *so
         sockopt_set_nodelay(fd);
     if (source)
         r = bind_source(fd, source);
-    *ret_in_progress = false;
-    if (r == 0 && connect(fd, destination, sockaddr_length(destination)) < 0) {
-        if (errno == EINPROGRESS)
-            *ret_in_progress = true;
-        else
-            r = -errno;
-    }
+    if (r == 0)
+        r = begin_connecting(fd, destination, ret_in_progress);
     if (r < 0) {
         close(fd);
         return r;

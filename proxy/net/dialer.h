@@ -9,7 +9,8 @@
  *
  * source          local address without a port, or NULL
  * ret_fd          set on success only
- * ret_in_progress false when it is connected already (unix sockets); else writable tells, and dialer_result() why
+ * ret_in_progress false when it is connected already (a destination on this machine); else writable tells, and
+ *                 dialer_result() why
  * Returns 0 or the negative errno of what failed.
  */
 int dialer_connect(const struct sockaddr *destination, const struct sockaddr *source, int *ret_fd,

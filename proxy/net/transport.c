@@ -5,9 +5,9 @@
 
 static const short flags_of[] = {
     [TRANSPORT_NOTHING] = 0,
-    [TRANSPORT_READ] = EV_READ | EV_PERSIST,
+    [TRANSPORT_READ] = EV_READ | EV_CLOSED | EV_PERSIST,
     [TRANSPORT_WRITE] = EV_WRITE | EV_PERSIST,
-    [TRANSPORT_READ_WRITE] = EV_READ | EV_WRITE | EV_PERSIST,
+    [TRANSPORT_READ_WRITE] = EV_READ | EV_CLOSED | EV_WRITE | EV_PERSIST,
     [TRANSPORT_WATCH] = EV_WRITE | EV_ET | EV_PERSIST, /* epoll reports a cut whatever was asked for */
 };
 

@@ -24,9 +24,15 @@ struct transport_ops {
     /* Bytes read, 0 at the orderly end (FIN), -EAGAIN when there are none now, or another negative errno: a cut. */
     ssize_t (*read)(struct transport *transport, void *bytes, size_t size);
 
-    /* Bytes taken (fewer than `length` means full for now), -EAGAIN when none, or another negative errno: a cut. */
-    ssize_t (*write)(struct transport *transport, const void *bytes, size_t length);
+    /*
+     * Bytes taken (fewer than `length` means full for now), -EAGAIN when none, or another negative errno: a cut. With
+     * `more` they may wait in the kernel for what follows in this turn, so that both travel in one packet; push(),
+     * shut_write() or close() sends them off.
+     */
+    ssize_t (*write)(struct transport *transport, const void *bytes, size_t length, bool more);
     ssize_t (*write_vector)(struct transport *transport, const struct iovec *vectors, int count);
+
+    void (*push)(struct transport *transport);
 
     /* Sends FIN behind what was written. Returns 0 or a negative errno. */
     int (*shut_write)(struct transport *transport);
@@ -56,7 +62,10 @@ struct transport {
     struct event event; /* one for both directions: it keeps an idle connection small */
 };
 
-/* Takes over the non-blocking socket `fd`. `callback` gets EV_READ and EV_WRITE with `owner`. */
+/*
+ * Takes over the non-blocking socket `fd`. `callback` gets EV_READ and EV_WRITE with `owner`, and with EV_READ also
+ * EV_CLOSED when the orderly end (FIN) is behind the bytes that can be read.
+ */
 void transport_tcp_open(struct transport *transport, int fd, struct event_base *base, event_callback_fn callback,
                         void *owner);
 

@@ -14,9 +14,9 @@ static ssize_t tcp_read(struct transport *transport, void *bytes, size_t size)
     return n < 0 ? -errno : n;
 }
 
-static ssize_t tcp_write(struct transport *transport, const void *bytes, size_t length)
+static ssize_t tcp_write(struct transport *transport, const void *bytes, size_t length, bool more)
 {
-    ssize_t n = send(transport->fd, bytes, length, MSG_NOSIGNAL);
+    ssize_t n = send(transport->fd, bytes, length, more ? MSG_NOSIGNAL | MSG_MORE : MSG_NOSIGNAL);
 
     return n < 0 ? -errno : n;
 }
@@ -27,6 +27,12 @@ static ssize_t tcp_write_vector(struct transport *transport, const struct iovec 
     ssize_t n = sendmsg(transport->fd, &message, MSG_NOSIGNAL);
 
     return n < 0 ? -errno : n;
+}
+
+/* Setting TCP_NODELAY, set as it is, sends what MSG_MORE held back (tcp(7)). */
+static void tcp_push(struct transport *transport)
+{
+    sockopt_set_nodelay(transport->fd);
 }
 
 static int tcp_shut_write(struct transport *transport)
@@ -54,6 +60,7 @@ static const struct transport_ops tcp_ops = {
     .read = tcp_read,
     .write = tcp_write,
     .write_vector = tcp_write_vector,
+    .push = tcp_push,
     .shut_write = tcp_shut_write,
     .cut_error = tcp_cut_error,
     .close = tcp_close,

@@ -21,6 +21,7 @@ struct fake {
     size_t largest;        /* of one call; 0: a sink that takes nothing */
     int error;             /* what every call answers; 0: none */
     int end;               /* what the source answers at its end */
+    bool held;             /* the sink's last bytes wait for more */
 };
 
 static unsigned char byte_at(uint64_t place)
@@ -58,7 +59,7 @@ static ssize_t fake_read(struct transport *transport, void *bytes, size_t size)
     return (ssize_t)length;
 }
 
-static ssize_t fake_write(struct transport *transport, const void *bytes, size_t length)
+static ssize_t fake_write(struct transport *transport, const void *bytes, size_t length, bool more)
 {
     struct fake *fake = fake_of(transport);
 
@@ -66,6 +67,7 @@ static ssize_t fake_write(struct transport *transport, const void *bytes, size_t
         return fake->error;
     if (fake->largest == 0 || random_below(&fake->random, 3) == 0)
         return -EAGAIN;
+    fake->held = more;
     length = at_most(fake, length);
     for (size_t i = 0; i < length; i++)
         assert_int_equal(((const unsigned char *)bytes)[i], byte_at(fake->passed++));
@@ -77,7 +79,7 @@ static ssize_t fake_write_vector(struct transport *transport, const struct iovec
     ssize_t total = 0;
 
     for (int i = 0; i < count; i++) {
-        ssize_t n = fake_write(transport, vectors[i].iov_base, vectors[i].iov_len);
+        ssize_t n = fake_write(transport, vectors[i].iov_base, vectors[i].iov_len, false);
 
         if (n < 0)
             return total > 0 ? total : n;
@@ -88,9 +90,14 @@ static ssize_t fake_write_vector(struct transport *transport, const struct iovec
     return total;
 }
 
-static const struct transport_ops fake_ops = { .read = fake_read,
-                                               .write = fake_write,
-                                               .write_vector = fake_write_vector };
+static void fake_push(struct transport *transport)
+{
+    fake_of(transport)->held = false;
+}
+
+static const struct transport_ops fake_ops = {
+    .read = fake_read, .write = fake_write, .push = fake_push, .write_vector = fake_write_vector
+};
 
 struct fixture {
     struct buffer_memory memory;
@@ -141,8 +148,8 @@ static void move_everything(struct fixture *fixture)
 
     for (int turn = 0; turn < 10000000 && fixture->sink.passed < TOTAL_BYTES; turn++) {
         if (result == PUMP_WAITS && !fixture->pump.full)
-            result = pump_fill(&fixture->pump, &fixture->source.transport, &fixture->sink.transport, &fixture->means,
-                               &error);
+            result = pump_fill(&fixture->pump, &fixture->source.transport, &fixture->sink.transport, false,
+                               &fixture->means, &error);
         assert_true(result == PUMP_WAITS || result == PUMP_SOURCE_END);
         check_account(fixture);
         assert_int_equal(pump_flush(&fixture->pump, &fixture->sink.transport, &fixture->means, &error), PUMP_WAITS);
@@ -185,7 +192,7 @@ static void test_pump_fill_stops_reading_when_the_sink_takes_nothing(void **stat
     set_up(&fixture, 5, 64 * 1024 * 1024, 65536);
     fixture.sink.largest = 0;
     for (int turn = 0; turn < 1000 && !fixture.pump.full; turn++)
-        pump_fill(&fixture.pump, &fixture.source.transport, &fixture.sink.transport, &fixture.means, &error);
+        pump_fill(&fixture.pump, &fixture.source.transport, &fixture.sink.transport, false, &fixture.means, &error);
     assert_true(fixture.pump.full);
     assert_true(fixture.pump.queue.capacity <= 65536);
     assert_true(fixture.pump.queue.length > 30000);
@@ -202,7 +209,7 @@ static void test_pump_fill_slow_ones_leave_room_for_others(void **state)
     set_up(&slow, 5, 1024 * 1024, 1024 * 1024);
     slow.sink.largest = 0;
     for (int turn = 0; turn < 1000 && !slow.pump.full; turn++)
-        pump_fill(&slow.pump, &slow.source.transport, &slow.sink.transport, &slow.means, &error);
+        pump_fill(&slow.pump, &slow.source.transport, &slow.sink.transport, false, &slow.means, &error);
     assert_true(slow.pump.full);
     assert_true(charged(&slow) <= 1024 * 1024 / 4);
     tear_down(&slow);
@@ -218,7 +225,8 @@ static void test_pump_fill_cut_sink_leaves_unsent_bytes_queued(void **state)
     set_up(&fixture, 6, 1024 * 1024, 65536);
     fixture.sink.error = -ECONNRESET;
     for (int turn = 0; turn < 100 && result == PUMP_WAITS; turn++)
-        result = pump_fill(&fixture.pump, &fixture.source.transport, &fixture.sink.transport, &fixture.means, &error);
+        result = pump_fill(&fixture.pump, &fixture.source.transport, &fixture.sink.transport, false, &fixture.means,
+                           &error);
     assert_int_equal(result, PUMP_SINK_CUT);
     assert_int_equal(error, -ECONNRESET);
     assert_int_equal(fixture.pump.bytes, fixture.pump.queue.length);
@@ -234,14 +242,39 @@ static void test_pump_fill_tells_an_end_from_a_cut(void **state)
     set_up(&fixture, 8, 1024 * 1024, 65536);
     fixture.source.most = 0;
     assert_int_equal(
-        pump_fill(&fixture.pump, &fixture.source.transport, &fixture.sink.transport, &fixture.means, &error),
+        pump_fill(&fixture.pump, &fixture.source.transport, &fixture.sink.transport, false, &fixture.means, &error),
         PUMP_SOURCE_END);
     fixture.source.error = -ETIMEDOUT;
     assert_int_equal(
-        pump_fill(&fixture.pump, &fixture.source.transport, &fixture.sink.transport, &fixture.means, &error),
+        pump_fill(&fixture.pump, &fixture.source.transport, &fixture.sink.transport, false, &fixture.means, &error),
         PUMP_SOURCE_CUT);
     assert_int_equal(error, -ETIMEDOUT);
     tear_down(&fixture);
+}
+
+/* Bytes may wait in the sink for the end only when the end is what comes next. */
+static void test_pump_fill_holds_bytes_back_only_for_the_end(void **state)
+{
+    bool seen_held = false;
+
+    (void)state;
+    for (uint64_t seed = 0; seed < 200; seed++) {
+        struct fixture fixture;
+        enum pump_result result;
+        int error = 0;
+
+        set_up(&fixture, seed, 1024 * 1024, 256 * 1024);
+        fixture.source.most = 1 + seed * 100;
+        fixture.source.end = seed % 3 == 0 ? -ECONNRESET : 0;
+        do {
+            result = pump_fill(&fixture.pump, &fixture.source.transport, &fixture.sink.transport, true, &fixture.means,
+                               &error);
+            assert_true(!fixture.sink.held || result == PUMP_SOURCE_END);
+            seen_held = seen_held || fixture.sink.held;
+        } while (result == PUMP_WAITS);
+        tear_down(&fixture);
+    }
+    assert_true(seen_held);
 }
 
 int main(void)
@@ -253,6 +286,7 @@ int main(void)
         cmocka_unit_test(test_pump_fill_slow_ones_leave_room_for_others),
         cmocka_unit_test(test_pump_fill_cut_sink_leaves_unsent_bytes_queued),
         cmocka_unit_test(test_pump_fill_tells_an_end_from_a_cut),
+        cmocka_unit_test(test_pump_fill_holds_bytes_back_only_for_the_end),
     };
 
     return RUN_TESTS(tests);
