@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 
-from bench.origin import BODY, Origin
+from bench.origin import BODY, BULK_BYTES, Origin
 from bench.processes import cores, pin
 from tests.support.namespaces import Namespace, join
 from tests.support.processes import run
@@ -20,6 +20,20 @@ ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 PROGRAMS = ("outrigger", "outrigger-init", "bench-floor", "bench-pace")
 NET = 76
 SERVER, SERVER_PORT = f"10.{NET}.0.2", 8000
+
+
+class Sink:
+    """A running sink.py."""
+
+    def __init__(self, port, core):
+        self.port = port
+        self.child = subprocess.Popen([sys.executable, "-B", os.path.join(ROOT, "bench", "sink.py"), str(port), str(BULK_BYTES)],
+                                      text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE, preexec_fn=pin(core))
+        if self.child.stdout.readline() != "listening\n":
+            raise RuntimeError("the sink does not listen")
+
+    def stop(self):
+        self.child.communicate(timeout=60)
 
 
 class Bench:
@@ -78,6 +92,16 @@ class Bench:
             yield
         finally:
             child.communicate(timeout=60)
+
+    @contextlib.contextmanager
+    def sink(self):
+        """The same bench with a sink in the origin's place: it takes bodies and acknowledges each."""
+        twin = copy.copy(self)
+        twin.origin = Sink(free_port(), self.load_core)
+        try:
+            yield twin
+        finally:
+            twin.origin.stop()
 
     def redirected(self, to_proxy):
         """The same bench with its load in a namespace whose connections are redirected (or, without a proxy, are not)."""

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import sys
 
 from bench.processes import pin
 from tests.support.processes import run
@@ -15,7 +16,7 @@ def _in(namespace, argv):
 
 
 def wrk(bench, url, seconds, connections, *words):
-    """Runs wrk; returns requests, seconds, p50_us, p99_us, errors, bytes_read."""
+    """Runs wrk; returns requests, seconds, p50_us, p99_us, errors, bytes."""
     argv = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--latency", "--timeout", "10s", *words, url]
     output = run(_in(bench.namespace, argv), timeout=seconds + 60, preexec_fn=pin(bench.load_core)).stdout
     done = re.search(r"(\d+) requests in ([\d.]+)(us|ms|s|m),", output)
@@ -28,7 +29,7 @@ def wrk(bench, url, seconds, connections, *words):
                   else int(other.group(1)) if other else 0,
     }
     read = re.search(r", ([\d.]+)(B|KB|MB|GB|TB) read", output)
-    result["bytes_read"] = float(read.group(1)) * 1024 ** ("B", "KB", "MB", "GB", "TB").index(read.group(2))
+    result["bytes"] = float(read.group(1)) * 1024 ** ("B", "KB", "MB", "GB", "TB").index(read.group(2))
     for percent in (50, 99):
         found = re.search(rf"^\s+{percent}%\s+([\d.]+)(us|ms|s|m)$", output, re.MULTILINE)
         result[f"p{percent}_us"] = float(found.group(1)) * UNITS_US[found.group(2)] if found else None
@@ -39,3 +40,9 @@ def pace(bench, port, seconds, connections, rate, expected_bytes):
     """Runs bench-pace; returns what it prints."""
     argv = [os.path.join(bench.programs, "bench-pace"), bench.host, port, connections, rate, seconds, expected_bytes]
     return json.loads(run(_in(bench.namespace, argv), timeout=seconds + 60, preexec_fn=pin(bench.load_core)).stdout)
+
+
+def upload(bench, peer, seconds, connections, body_bytes):
+    """Runs upload.py; returns what it prints."""
+    argv = [sys.executable, "-B", os.path.join(os.path.dirname(__file__), "upload.py"), *peer.target(), connections, seconds, body_bytes]
+    return json.loads(run(argv, timeout=seconds + 60, preexec_fn=pin(bench.load_core)).stdout)

@@ -21,12 +21,10 @@ http {{
   tcp_nodelay on;
   keepalive_requests 1000000000;
   keepalive_timeout 1h;
-  client_max_body_size 0;
   server {{
     listen {address}:{port} backlog=4096;
     location = / {{ return 200 "{body}"; }}
     location = /bulk {{ alias {directory}/bulk; }}
-    location = /sink {{ return 200 "{body}"; }}
   }}
 }}
 """

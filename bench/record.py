@@ -15,6 +15,8 @@ MEASURES = {
     "anonymous_kib": ("anonymous", "KiB", False),
     "bytes_per_connection": ("memory", "bytes/connection", False),
     "binary_kib": ("program file", "KiB", False),
+    "syscalls_per_request": ("system calls", "/request", False),
+    "instructions_per_request": ("instructions in user space", "/request", False),
     "errors": ("errors", "", False),
 }
 
@@ -60,3 +62,13 @@ def interval(values):
     freedom = len(values) - 1
     t = t_of[max(known for known in t_of if known <= freedom)]
     return statistics.mean(values), t * statistics.stdev(values) / len(values) ** 0.5
+
+
+def check(records):
+    """Raises ValueError where a list is not one of records."""
+    if not isinstance(records, list) or not records:
+        raise ValueError("no list of records, as bench/run --json writes it")
+    for number, each in enumerate(records):
+        missing = [key for key in ("workload", "variant", "proxy", "round", *MEASURES) if not isinstance(each, dict) or key not in each]
+        if missing:
+            raise ValueError(f"record {number}: {', '.join(missing)} missing")

@@ -47,3 +47,44 @@ def as_text(records):
                     line += f"   (rounds: {spread[0]:.2f} ± {spread[1]:.2f})"
             lines.append(line)
     return "\n".join(lines) if lines else "nothing was measured"
+
+
+# The rows of the short table: workload, variant, measure.
+CHOSEN = [
+    ("small", "64 connections", "requests_per_second"),
+    ("small", "64 connections", "cpu_us_per_request"),
+    ("small", "512 connections", "cpu_us_per_request"),
+    ("connect", "64 at once", "requests_per_second"),
+    ("connect", "64 at once", "cpu_us_per_request"),
+    ("bulk", "download", "bytes_per_second"),
+    ("bulk", "download", "cpu_us_per_request"),
+    ("bulk", "upload", "bytes_per_second"),
+    ("latency", "10000 requests/s", "p50_us"),
+    ("latency", "10000 requests/s", "p99_us"),
+    ("idle", "9000 connections, 64 busy", "bytes_per_connection"),
+    ("idle", "9000 connections, 64 busy", "cpu_us_per_request"),
+    ("start", "at rest", "ready_us"),
+    ("start", "at rest", "anonymous_kib"),
+    ("start", "at rest", "rss_kib"),
+    ("cost", "keep-alive", "syscalls_per_request"),
+    ("cost", "keep-alive", "instructions_per_request"),
+    ("redirect", "small, 64 connections", "cpu_us_per_request"),
+    ("redirect", "connect, 64 at once", "cpu_us_per_request"),
+]
+
+
+def as_markdown(records, everything=False):
+    """A Markdown table: a row for each measure, a column for each proxy, `median (ratio to Outrigger's)`."""
+    chosen = [row for row in rows(records) if everything or row[:3] in CHOSEN]
+    proxies = list(dict.fromkeys(each["proxy"] for each in records))
+    lines = ["| | " + " | ".join(f"**{proxy}**" if proxy == MINE else proxy for proxy in proxies) + " |",
+             "| --- |" + " ---: |" * len(proxies)]
+    for workload, variant, key, found in chosen:
+        title, unit, _ = MEASURES[key]
+        cells = []
+        for proxy in proxies:
+            value, ratio = found.get(proxy, (None, None))
+            cell = shown(key, value) if value is not None else "-"
+            cells.append(f"**{cell}**" if proxy == MINE else cell + (f" ({ratio:.2f}×)" if ratio is not None else ""))
+        lines.append(f"| {workload}, {variant}: {title}{', ' + unit if unit else ''} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)

@@ -8,7 +8,7 @@ class Direct(Peer):
     note = "no proxy"
     redirect = True
 
-    def start(self):
+    def start(self, answers=None):
         return 0.0
 
     def target(self):

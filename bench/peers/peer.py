@@ -23,6 +23,7 @@ class Peer:
         self.directory = os.path.join(bench.directory, f"{self.name}-{next(bench.numbers)}")
         self.port = free_port() if bench.namespace is None else 15001
         self.running = None
+        self.wrap = []  # words before its own: a program that runs it
 
     @classmethod
     def absent(cls):
@@ -49,18 +50,18 @@ class Peer:
         """Executes it. The configuration is written before, so that this is the time of the program alone."""
         os.makedirs(self.directory, exist_ok=True)
         os.chmod(self.directory, 0o777)
-        argv = self.argv()
+        argv = [*self.wrap, *self.argv()]
         uid = PROXY_UID if self.bench.namespace else None
         started = time.monotonic()
         self.running = Measured(argv, os.path.join(self.directory, "output.log"), self.bench.proxy_core, self.bench.namespace,
                                 uid, env={**os.environ, **self.environment()})
         return started
 
-    def start(self):
-        """Starts it and waits until it carries a request; returns how long that took, in seconds."""
+    def start(self, answers=None):
+        """Starts it and waits until it carries a request (or as told); returns how long that took, in seconds."""
         started = self.spawn()
         while True:
-            if self.bench.inside(self.answers):
+            if self.bench.inside(answers or self.answers):
                 return time.monotonic() - started
             assert self.running.program.is_running(), f"{self.name} has ended:\n{self.running.program.log()}"
             assert time.monotonic() - started < 20, f"{self.name} does not answer:\n{self.running.program.log()}"
@@ -69,6 +70,14 @@ class Peer:
     def target(self):
         """Where clients connect to."""
         return (self.bench.host, self.bench.origin.port if self.bench.namespace else self.port)
+
+    def is_open(self):
+        """Whether it accepts connections."""
+        try:
+            socket.create_connection(self.target(), timeout=2).close()
+            return True
+        except OSError:
+            return False
 
     def answers(self):
         """Whether a request through it is answered."""

@@ -1,6 +1,4 @@
-"""Bodies of 100 MB, to the client and to the origin."""
-
-import os
+"""Bodies of 100 MB: wrk fetches them from nginx, and upload.py sends them to sink.py."""
 
 from bench import load
 from bench.origin import BULK_BYTES
@@ -9,28 +7,29 @@ NAME = "bulk"
 VARIANTS = ["download", "upload"]
 CONNECTIONS = 4
 
-UPLOAD = """wrk.method = "POST"
-wrk.body = string.rep("x", {bytes})
-"""
-
 
 def run(bench, peer, variant, seconds):
+    if variant == "upload":
+        with bench.sink() as to_sink:
+            uploading = type(peer)(to_sink)
+            try:
+                uploading.start(answers=uploading.is_open)
+                return measures(uploading, seconds, lambda: load.upload(to_sink, uploading, seconds, CONNECTIONS, BULK_BYTES))
+            finally:
+                uploading.stop()
     peer.start()
+    return measures(peer, seconds, lambda: load.wrk(bench, peer.url("/bulk"), seconds, CONNECTIONS))
+
+
+def measures(peer, seconds, loading):
     before = peer.cpu_ns()
-    if variant == "download":
-        done = load.wrk(bench, peer.url("/bulk"), seconds, CONNECTIONS)
-        passed = done["bytes_read"]
-    else:
-        script = os.path.join(bench.directory, "upload.lua")
-        with open(script, "w", encoding="ascii") as file:
-            file.write(UPLOAD.format(bytes=BULK_BYTES))
-        done = load.wrk(bench, peer.url("/sink"), seconds, CONNECTIONS, "-s", script)
-        passed = done["requests"] * BULK_BYTES
+    done = loading()
     after = peer.cpu_ns()
+    bodies = done["bytes"] / BULK_BYTES
     return {
-        "requests_per_second": done["requests"] / done["seconds"],
-        "bytes_per_second": passed / done["seconds"],
-        "cpu_us_per_request": None if before is None or not done["requests"] else (after - before) / 1000 / done["requests"],
+        "requests_per_second": bodies / done["seconds"],
+        "bytes_per_second": done["bytes"] / done["seconds"],
+        "cpu_us_per_request": None if before is None else (after - before) / 1000 / bodies,
         "rss_kib": peer.memory_kib()[0],
         "errors": done["errors"],
     }
