@@ -153,9 +153,24 @@ static void leave_awaiting_reply(struct conn *conn)
     conn_move(conn, CONN_ESTABLISHED);
 }
 
+static bool is_open_and_idle(const struct conn_direction *direction)
+{
+    return direction->flow == FLOW_OPEN && chunk_queue_is_empty(&direction->pump.queue) && !direction->pump.full;
+}
+
+/* Nothing has ended, nothing waits, and both sides are asked for what they have: the usual outcome of a turn. */
+static bool is_settled(const struct conn *conn)
+{
+    return conn->state == CONN_ESTABLISHED && is_open_and_idle(&conn->to_upstream) &&
+           is_open_and_idle(&conn->to_client) && conn->client.transport.interest == TRANSPORT_READ &&
+           conn->upstream.transport.interest == TRANSPORT_READ;
+}
+
 /* After every turn: passes on endings, moves the state, and asks for the events that the new state needs. */
 static void settle(struct conn *conn, uint64_t now_ms)
 {
+    if (is_settled(conn))
+        return;
     if (conn->state == CONN_CUTTING) {
         continue_cut(conn, now_ms);
         return;

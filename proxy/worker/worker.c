@@ -14,7 +14,8 @@
 #include "proxy/net/sockopt.h"
 #include "proxy/worker/accept.h"
 
-#define HEARTBEAT_MS 1000
+#define HEARTBEAT_MS      1000
+#define SCRATCH_ALIGNMENT 4096
 
 static void on_heartbeat(evutil_socket_t fd, short what, void *argument)
 {
@@ -95,7 +96,7 @@ int worker_init(struct worker *worker, unsigned index, struct worker_shared *sha
         worker->base = event_base_new_with_config(choice);
         event_config_free(choice);
     }
-    worker->means.scratch = malloc(PUMP_SCRATCH_SIZE);
+    worker->means.scratch = aligned_alloc(SCRATCH_ALIGNMENT, PUMP_SCRATCH_SIZE);
     r = counter_shard_init(&worker->counters, shared->clusters->count);
     if (!worker->base || !worker->means.scratch || r < 0)
         return -ENOMEM;

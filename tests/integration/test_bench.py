@@ -13,7 +13,7 @@ KEYS = {"workload", "proxy", "round", "requests_per_second", "cpu_us_per_request
         "bytes_per_connection", "errors"}
 
 
-@pytest.mark.skipif(os.path.basename(os.path.dirname(built_programs())) not in ("dev", "release"),
+@pytest.mark.skipif(os.path.basename(os.path.dirname(built_programs())) != "release",
                     reason="it measures the release build, whichever build is tested")
 def test_bench_writes_a_record_for_each_proxy_and_round(tmp_path):
     path = tmp_path / "out.json"
