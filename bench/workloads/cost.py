@@ -15,6 +15,7 @@ from bench.origin import BODY
 
 NAME = "cost"
 VARIANTS = ["keep-alive", "connection a request"]
+ONCE = True  # one round tells it
 FEW, MANY = 100, 600  # the difference leaves out what starting and ending cost
 SYSCALL_EXCHANGES = 500
 
