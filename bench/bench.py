@@ -108,6 +108,9 @@ class Bench:
         if not self.twin:
             self.namespaces = [Namespace("bench-client"), Namespace("bench-server")]
             join(*self.namespaces, NET)
+            for namespace in self.namespaces:  # or thousands of ended connections a second would fill the kernel's table
+                namespace.run(["sysctl", "-qw", *(f"net.netfilter.nf_conntrack_tcp_timeout_{state}=1" for state in
+                                                  ("time_wait", "close", "last_ack", "fin_wait", "close_wait"))])
             self.twin = copy.copy(self)
             self.twin.namespace, self.twin.host = self.namespaces[0], SERVER
             self.twin.origin = Origin(self._subdirectory("redirected"), SERVER_PORT, self.load_core, SERVER, self.namespaces[1])

@@ -70,7 +70,7 @@ def start(programs, tmp_path):
 def plain(start):
     """A proxy with one plain listener; returns it and the listener's port."""
 
-    def make(endpoints, cluster=None, **config):
+    def make(endpoints, cluster=None, environment=None, namespace=None, **config):
         port = free_port()
         addresses = [endpoint if isinstance(endpoint, str) else f"127.0.0.1:{endpoint}" for endpoint in endpoints]
         proxy = start({
@@ -78,7 +78,7 @@ def plain(start):
             "clusters": [{"name": "test", "endpoints": [{"address": address} for address in addresses], **(cluster or {})}],
             "drain": {"timeout": "200ms"},
             **config,
-        })
+        }, environment=environment, namespace=namespace)
         return proxy, port
 
     return make

@@ -9,7 +9,10 @@
 
 #include "base/macros.h"
 
-#define KEEPALIVE_PROBES 3
+/* Unanswered probes before a peer is given up: at least so many, and the most that the kernel takes (MAX_TCP_KEEPCNT).
+ */
+#define FEWEST_PROBES 3
+#define MOST_PROBES   127
 
 static void set(int fd, int level, int option, int value)
 {
@@ -32,12 +35,18 @@ void sockopt_set_keepalive(int fd, uint64_t keepalive_ms, uint64_t dead_peer_ms)
 {
     int idle_s = (int)((keepalive_ms + 999) / 1000);
     int left_s = dead_peer_ms > keepalive_ms ? (int)((dead_peer_ms - keepalive_ms) / 1000) : 0;
+    int interval_s = idle_s, probes = FEWEST_PROBES;
 
     if (keepalive_ms == 0)
         return;
+    if (dead_peer_ms > 0) {
+        /* Not above idle_s: the kernel lets an interval pass after an answered probe as well. */
+        interval_s = MAX(MIN(left_s / FEWEST_PROBES, idle_s), MAX((left_s + MOST_PROBES - 1) / MOST_PROBES, 1));
+        probes = MAX(left_s / interval_s, FEWEST_PROBES);
+    }
     set(fd, IPPROTO_TCP, TCP_KEEPIDLE, idle_s);
-    set(fd, IPPROTO_TCP, TCP_KEEPINTVL, dead_peer_ms == 0 ? idle_s : MAX(left_s / KEEPALIVE_PROBES, 1));
-    set(fd, IPPROTO_TCP, TCP_KEEPCNT, KEEPALIVE_PROBES);
+    set(fd, IPPROTO_TCP, TCP_KEEPINTVL, interval_s);
+    set(fd, IPPROTO_TCP, TCP_KEEPCNT, probes);
     set(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
 }
 

@@ -16,7 +16,7 @@
 #define MOST_A_TURN    64
 #define MOST_BACKLOG   8192 /* more than a listener's backlog: an end even under a flood */
 #define PAUSE_FIRST_MS 10
-#define PAUSE_MOST_MS  1000
+#define PAUSE_MOST_MS  500
 #define LOG_EVERY_MS   5000
 
 static void watch_listeners(struct worker *worker)

@@ -7,7 +7,7 @@ import time
 
 from tests.support.clients import connect, ending, exchange, outcome
 from tests.support.outrigger import Outrigger
-from tests.support.processes import eventually
+from tests.support.processes import cpu_seconds, eventually
 from tests.support.servers import echo, free_port
 
 
@@ -45,13 +45,9 @@ def test_circuit_breaker_limit_of_one_is_one_over_all_workers(serve, plain):
     assert exchange(port, b"again") == b"again"
 
 
-def cpu_seconds(pid):
-    with open(f"/proc/{pid}/stat", encoding="ascii") as file:
-        fields = file.read().rsplit(")", 1)[1].split()
-    return (int(fields[11]) + int(fields[12])) / 100
-
-
 def test_descriptor_famine_pauses_accepting_and_costs_little(serve, plain):
+    """OUTRIGGER_FAMINE_SECONDS makes it last longer than CI's few seconds."""
+    seconds = int(os.environ.get("OUTRIGGER_FAMINE_SECONDS", "3"))
     server = serve(echo)
     proxy, port = plain([server.port], limits={"max_connections": 1000}, workers=1)
     keep = [served(port) for _ in range(5)]
@@ -65,18 +61,19 @@ def test_descriptor_famine_pauses_accepting_and_costs_little(serve, plain):
         flood.append(client)
     time.sleep(0.5)
     before = cpu_seconds(proxy.pid)
-    time.sleep(3)
-    assert cpu_seconds(proxy.pid) - before < 0.6  # a fifth of a core
-    for client in keep:  # established connections go on
-        client.sendall(b"y")
-        assert client.recv(1) == b"y"
+    for _ in range(seconds):
+        time.sleep(1)
+        for client in keep:  # established connections go on
+            client.sendall(b"y")
+            assert client.recv(1) == b"y"
+    assert cpu_seconds(proxy.pid) - before < 0.2 * seconds  # a fifth of a core
     assert "accepting pauses" in proxy.log()
     for client in flood:
         client.close()
     resource.prlimit(proxy.pid, resource.RLIMIT_NOFILE, (20000, 20000))
     begun = time.monotonic()
     assert exchange(port, b"back") == b"back"
-    assert time.monotonic() - begun < 1.5
+    assert time.monotonic() - begun < 1
     for client in keep:
         client.close()
 

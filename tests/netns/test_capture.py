@@ -365,6 +365,61 @@ def test_blackholed_idle_peer_is_found_by_keepalive(mesh, pods):
     server.close()
 
 
+def test_half_closed_connection_outlives_the_nat_entrys_timer(mesh, pods):
+    """
+    The server has finished and the app goes on sending much later. Without keepalive the kernel's NAT entry (60 s in CLOSE_WAIT, here 6 s)
+    would be gone, and the app's bytes with it. Regression: with keepalive well below dead_peer the probes came at a third of the latter.
+    """
+    got = {}
+
+    def finish_and_listen(connection):
+        connection.shutdown(socket.SHUT_WR)
+        got["bytes"] = receive_all(connection)
+
+    server = pods[1].inside(lambda: Server(finish_and_listen, host=SERVER, port=9302))
+    keepalive = {"defaults": {"timeouts": {"keepalive": "2s"}}}
+    both = mesh(client=keepalive, server=keepalive)
+    for space in pods:
+        space.run(["sysctl", "-qw", "net.netfilter.nf_conntrack_tcp_timeout_close_wait=6"])
+
+    def ask():
+        with connect(9302, SERVER, timeout=20) as connection:
+            assert connection.recv(1) == b""
+            time.sleep(15)
+            connection.sendall(b"late")
+            connection.shutdown(socket.SHUT_WR)
+            eventually(lambda: "bytes" in got, what="the late bytes")
+
+    both.client.inside(ask)
+    assert got["bytes"] == b"late"
+    eventually(lambda: both.client_proxy.active() == both.server_proxy.active() == 0, what="no connection left")
+    server.close()
+
+
+def test_service_returns_after_each_spell_of_drops_and_rejects(mesh, pods):
+    """Silence, refusals and good times in turn; whenever the way is open the service is there, and nothing is left over."""
+    server = pods[1].inside(lambda: Server(echo, host=SERVER, port=9303))
+    both = mesh(client={"defaults": {"timeouts": {"connect": "500ms", "dead_peer": "2s"}}})
+
+    def try_once():
+        try:
+            with connect(9303, SERVER, timeout=6) as connection:
+                connection.sendall(b"x")
+                return connection.recv(1) == b"x"
+        except OSError:
+            return False
+
+    for verdict in ("drop", "reject with tcp reset", "drop", "reject with icmpx port-unreachable"):
+        assert both.client.inside(lambda: eventually(try_once, what="service", timeout=15))
+        both.server.run(["nft", "add table inet hole; add chain inet hole in { type filter hook input priority -300; }; "
+                                f"add rule inet hole in tcp dport 15006 {verdict}"])
+        assert not both.client.inside(try_once)
+        both.server.run(["nft", "delete table inet hole"])
+    assert both.client.inside(lambda: eventually(try_once, what="service", timeout=15))
+    eventually(lambda: both.client_proxy.active() == both.server_proxy.active() == 0, what="no connection left", timeout=20)
+    server.close()
+
+
 def test_server_killed_behind_both_sidecars_is_a_reset_for_the_client(mesh, pods):
     both = mesh()
     app = both.server.start(["/usr/bin/python3", "-c",

@@ -43,6 +43,13 @@ class Program:
             return self.process.wait()
 
 
+def cpu_seconds(pid):
+    """CPU time of a process so far, to a hundredth of a second."""
+    with open(f"/proc/{pid}/stat", encoding="ascii") as file:
+        fields = file.read().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 def eventually(question, timeout=10, what="condition", every=0.02):
     """Asks until the answer is true, and returns it."""
     end = time.monotonic() + timeout

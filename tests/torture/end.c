@@ -1,19 +1,24 @@
 #include "tests/torture/end.h"
 
 #include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include "base/macros.h"
 
-#define MOST_BYTES 200000
+#define MOST_BYTES  200000
+#define TINY_WINDOW 2048
 
 static unsigned char scratch[MOST_BYTES];
 
 void end_init(struct end *end, int fd, uint64_t seed, uint64_t number, enum side side, uint64_t now_ms)
 {
     *end = (struct end){ .fd = fd, .side = side, .number = number, .plan = plan_draw(seed, number, side) };
+    if (end->plan.tiny_window)
+        (void)!setsockopt(fd, IPPROTO_TCP, TCP_WINDOW_CLAMP, &(int){ TINY_WINDOW }, sizeof(int));
     end->header_left = side == SIDE_CLIENT && !end->plan.says_nothing ? sizeof number : 0;
     end->reading_pause_ms = now_ms + end->plan.stop_reading_ms;
     if (end->plan.says_nothing)
@@ -136,6 +141,10 @@ static void read_some(struct end *end, struct random *random, uint64_t now_ms)
 
 void end_turn(struct end *end, struct random *random, uint64_t now_ms)
 {
+    if (end->plan.aborts) {
+        close_end(end, end->plan.finish == FINISH_RESET);
+        return;
+    }
     if (end->fd >= 0)
         read_some(end, random, now_ms);
     if (end->fd >= 0)

@@ -2,6 +2,9 @@
 
 #include "base/random.h"
 
+/* More than that would take too long: the kernel sends little and waits in between. */
+#define MOST_THROUGH_TINY_WINDOW 20000
+
 static uint64_t draw_size(struct random *random)
 {
     switch (random_below(random, 10)) {
@@ -23,7 +26,7 @@ static uint64_t draw_size(struct random *random)
     }
 }
 
-struct plan plan_draw(uint64_t seed, uint64_t number, enum side side)
+static struct plan draw(uint64_t seed, uint64_t number, enum side side)
 {
     struct random random;
     struct plan plan = { 0 };
@@ -44,10 +47,22 @@ struct plan plan_draw(uint64_t seed, uint64_t number, enum side side)
     plan.stop_reading_ms = random_below(&random, 10) == 0 ? (unsigned)random_below(&random, 300) : 0;
     plan.receive_buffer = random_below(&random, 5) == 0 ? 16384 + (int)random_below(&random, 60000) : 0;
     plan.says_nothing = side == SIDE_CLIENT && random_below(&random, 25) == 0;
+    plan.aborts = plan.says_nothing && random_below(&random, 2) == 0;
+    plan.tiny_window = random_below(&random, 10) == 0;
     if (plan.send_bytes > 200 * plan.largest_write)
         plan.pause_percent = 0;
     if (plan.send_bytes > 1000 * plan.largest_write) /* or it would take minutes */
         plan.send_bytes %= 1000 * plan.largest_write;
+    return plan;
+}
+
+struct plan plan_draw(uint64_t seed, uint64_t number, enum side side)
+{
+    struct plan plan = draw(seed, number, side);
+    struct plan peer = draw(seed, number, side == SIDE_CLIENT ? SIDE_SERVER : SIDE_CLIENT);
+
+    if (peer.send_bytes > MOST_THROUGH_TINY_WINDOW)
+        plan.tiny_window = false;
     return plan;
 }
 

@@ -23,8 +23,10 @@ struct plan {
     unsigned pause_percent; /* of turns that begin with a pause */
     unsigned longest_pause_ms;
     unsigned stop_reading_ms; /* before the first read */
-    int receive_buffer;       /* 0: the kernel's choice */
+    int receive_buffer;       /* client's; 0: the kernel's choice */
+    bool tiny_window;         /* never advertises more than 2 KiB */
     bool says_nothing;        /* client: not even its number */
+    bool aborts;              /* client: gone as soon as it has begun to connect */
 };
 
 struct plan plan_draw(uint64_t seed, uint64_t number, enum side side);

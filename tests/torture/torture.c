@@ -1,6 +1,7 @@
 /*
  * Both ends of thousands of connections through a proxy: random sizes, pauses, half-closes, resets, slow readers, tiny
- * windows. Every byte is checked, and every ending is compared with what a direct connection shows:
+ * windows, clients that are gone while they connect, servers that cut at once. Every byte is checked, and every ending
+ * is compared with what a direct connection shows:
  *
  *   - bytes in order, and no others;
  *   - FIN only where the peer sent FIN (or closed), and only behind all of its bytes;
@@ -26,8 +27,9 @@
 #include "base/units.h"
 #include "tests/torture/end.h"
 
-#define MOST_AT_ONCE 4096
-#define MOST_STRAYS  8192 /* accepted, and their number not read yet */
+#define MOST_AT_ONCE    4096
+#define MOST_STRAYS     8192 /* accepted, and their number not read yet */
+#define REFUSED_PERCENT 2
 
 struct pair {
     struct end client, server;
@@ -48,6 +50,7 @@ static size_t stray_count;
 static uint64_t seed = 1, first = 0, connections = 10000, at_once = 200, timeout_s = 60, listen_port, connect_port;
 static uint64_t started, ended, violations, bytes_passed, endings[3];
 static struct random random_state;
+static uint64_t aborted, refused;
 static int listener;
 
 static void violation(const struct pair *pair, const struct end *end, const char *what)
@@ -118,6 +121,7 @@ static void start_pair(struct pair *pair, uint64_t now_ms)
     *pair = (struct pair){ .used = true, .started_ms = now_ms };
     end_init(&pair->client, fd, seed, first + started, SIDE_CLIENT, now_ms);
     pair->server.fd = -1;
+    aborted += plan.aborts;
     started++;
 }
 
@@ -130,12 +134,27 @@ static struct pair *find_pair(uint64_t number)
     return NULL;
 }
 
+/* The server's own abort: its client sees a reset, and nobody knows which client it was. */
+static bool refuse(int fd)
+{
+    struct linger linger = { .l_onoff = 1, .l_linger = 0 };
+
+    if (random_below(&random_state, 100) >= REFUSED_PERCENT)
+        return false;
+    (void)!setsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, sizeof linger);
+    close(fd);
+    refused++;
+    return true;
+}
+
 static void accept_all(void)
 {
     int fd;
 
-    while (stray_count < MOST_STRAYS && (fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC)) >= 0)
-        strays[stray_count++] = (struct stray){ .fd = fd };
+    while (stray_count < MOST_STRAYS && (fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC)) >= 0) {
+        if (!refuse(fd))
+            strays[stray_count++] = (struct stray){ .fd = fd };
+    }
 }
 
 /* Reads the number of a stray. Returns true when it is one no longer. */
@@ -263,8 +282,10 @@ int main(int argc, char **argv)
     random_init(&random_state, seed);
     open_listener();
     run();
-    printf("torture: seed %lu: %lu connections, %lu bytes, endings: %lu FIN, %lu RST, %lu own; %lu violations\n",
+    printf("torture: seed %lu: %lu connections, %lu bytes, endings: %lu FIN, %lu RST, %lu own; %lu gone while "
+           "connecting, %lu refused; %lu violations\n",
            (unsigned long)seed, (unsigned long)ended, (unsigned long)bytes_passed, (unsigned long)endings[ENDING_FIN],
-           (unsigned long)endings[ENDING_RESET], (unsigned long)endings[ENDING_NONE], (unsigned long)violations);
+           (unsigned long)endings[ENDING_RESET], (unsigned long)endings[ENDING_NONE], (unsigned long)aborted,
+           (unsigned long)refused, (unsigned long)violations);
     return violations > 0 ? 1 : 0;
 }
