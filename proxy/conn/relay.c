@@ -121,18 +121,12 @@ static void cut(struct conn *conn, struct side *side, int error, bool exhausted,
     continue_cut(conn, now_ms);
 }
 
-/* Its source has finished, and the sink has all of its bytes. */
-static bool has_ended(const struct conn_direction *direction)
-{
-    return direction->flow != FLOW_OPEN && chunk_queue_is_empty(&direction->pump.queue);
-}
-
 /* Passes on the orderly end of a direction whose queue is empty. Returns 0 or a negative errno of the sink. */
 static int pass_end(struct conn_direction *direction, struct side *sink)
 {
     int r;
 
-    if (direction->flow != FLOW_ENDING || !has_ended(direction))
+    if (direction->flow != FLOW_ENDING || !chunk_queue_is_empty(&direction->pump.queue))
         return 0;
     r = sink->transport.ops->shut_write(&sink->transport);
     if (r < 0)
@@ -177,16 +171,16 @@ static void settle(struct conn *conn, uint64_t now_ms)
     }
     if (conn->state == CONN_AWAITING_REPLY)
         leave_awaiting_reply(conn);
-    if (has_ended(&conn->to_upstream) && has_ended(&conn->to_client)) {
-        conn_end(conn, END_COMPLETED); /* closing passes on what end is still to be passed on */
-        return;
-    }
     if (pass_end(&conn->to_upstream, &conn->upstream) < 0) {
         cut(conn, &conn->upstream, -ECONNRESET, false, now_ms);
         return;
     }
     if (pass_end(&conn->to_client, &conn->client) < 0) {
         cut(conn, &conn->client, -ECONNRESET, false, now_ms);
+        return;
+    }
+    if (conn->to_upstream.flow == FLOW_ENDED && conn->to_client.flow == FLOW_ENDED) {
+        conn_end(conn, END_COMPLETED);
         return;
     }
     if (conn->state == CONN_ESTABLISHED && (conn->to_upstream.flow == FLOW_ENDED || conn->to_client.flow == FLOW_ENDED))
@@ -283,7 +277,12 @@ static void on_side(struct conn *conn, struct side *side, short what)
         }
     }
     if ((what & EV_READ) && from->flow == FLOW_OPEN && !from->pump.full) {
-        bool end_follows = (what & EV_CLOSED) && conn->state != CONN_CUTTING; /* then it is not passed on */
+        /*
+         * Bytes may wait for the end only where it is passed on in this turn (not while CUTTING). The last bytes of a
+         * whole connection go first: what the sink answers to them, RST if it is closed, tells whether it was
+         * completed.
+         */
+        bool end_follows = (what & EV_CLOSED) && conn->state != CONN_CUTTING && to->flow == FLOW_OPEN;
 
         if (!fill(conn, side, end_follows, now_ms))
             return;

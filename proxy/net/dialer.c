@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <netinet/in.h>
+#include <poll.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -19,21 +20,25 @@ static int bind_source(int fd, const struct sockaddr *source)
 }
 
 /*
- * A destination on this machine has answered by the time connect(2) says EINPROGRESS. Asking again says so at once (or
- * that it was refused), and spares an event; a destination elsewhere says EALREADY.
+ * A destination on this machine has answered by the time connect(2) says EINPROGRESS. Asking at once spares an event;
+ * everything but a plain "writable" is left to the event. poll(2) and not a second connect(2), which would take an
+ * error and the bytes before it away.
  */
+static bool is_connected_already(int fd)
+{
+    struct pollfd asked = { .fd = fd, .events = POLLOUT };
+
+    return poll(&asked, 1, 0) == 1 && asked.revents == POLLOUT;
+}
+
 static int begin_connecting(int fd, const struct sockaddr *destination, bool *ret_in_progress)
 {
-    socklen_t length = sockaddr_length(destination);
-
     *ret_in_progress = false;
-    if (connect(fd, destination, length) == 0)
+    if (connect(fd, destination, sockaddr_length(destination)) == 0)
         return 0;
-    if (errno == EINPROGRESS && connect(fd, destination, length) == 0)
-        return 0;
-    if (errno != EALREADY)
+    if (errno != EINPROGRESS)
         return -errno;
-    *ret_in_progress = true;
+    *ret_in_progress = !is_connected_already(fd);
     return 0;
 }
 

@@ -40,7 +40,8 @@ void sockopt_set_keepalive(int fd, uint64_t keepalive_ms, uint64_t dead_peer_ms)
     if (keepalive_ms == 0)
         return;
     if (dead_peer_ms > 0) {
-        /* Not above idle_s: the kernel lets an interval pass after an answered probe as well. */
+        /* Not above idle_s if so many probes are allowed: the kernel lets an interval pass after an answered probe too.
+         */
         interval_s = MAX(MIN(left_s / FEWEST_PROBES, idle_s), MAX((left_s + MOST_PROBES - 1) / MOST_PROBES, 1));
         probes = MAX(left_s / interval_s, FEWEST_PROBES);
     }

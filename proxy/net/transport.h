@@ -27,11 +27,12 @@ struct transport_ops {
     /*
      * Bytes taken (fewer than `length` means full for now), -EAGAIN when none, or another negative errno: a cut. With
      * `more` they may wait in the kernel for what follows in this turn, so that both travel in one packet; push(),
-     * shut_write() or close() sends them off.
+     * shut_write() or close(TRANSPORT_CLOSE) sends them off.
      */
     ssize_t (*write)(struct transport *transport, const void *bytes, size_t length, bool more);
     ssize_t (*write_vector)(struct transport *transport, const struct iovec *vectors, int count);
 
+    /* Sends off what `more` held back; nothing when there is nothing. */
     void (*push)(struct transport *transport);
 
     /* Sends FIN behind what was written. Returns 0 or a negative errno. */

@@ -4,12 +4,12 @@ import ctypes
 import os
 import re
 import socket
-import subprocess
 import time
 
 import pytest
 
 from tests.support.clients import connect, exchange, outcome, pattern
+from tests.support.injection import Injection
 from tests.support.outrigger import ROOT, built_programs
 from tests.support.processes import cpu_seconds, eventually, run
 from tests.support.servers import echo, receive_all, reset
@@ -41,21 +41,6 @@ def test_messages_that_grow_are_exact_with_short_writes(serve, plain, short_io):
             message = pattern(number, number)
             client.sendall(message)
             assert receive_all(client, number) == message
-
-
-class Injection:
-    """strace that makes a system call of a process fail."""
-
-    def __init__(self, pid, what):
-        call = what.split(":")[0]
-        self.strace = subprocess.Popen(["strace", "-f", "-o", "/dev/null", "-e", f"trace={call}", "-e", f"inject={what}", "-p", str(pid)],
-                                       stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
-        while "attached" not in self.strace.stderr.readline():
-            assert self.strace.poll() is None, "strace could not attach"
-
-    def end(self):
-        self.strace.terminate()
-        self.strace.wait()
 
 
 @pytest.mark.parametrize("error", ["EMFILE", "ENFILE", "ENOBUFS", "ENOMEM"])
@@ -90,7 +75,7 @@ def test_connect_that_fails_for_want_of_memory_is_named_and_no_fault_of_the_endp
         assert outcome(port, b"x") == (b"", "reset")
     finally:
         injection.end()
-    assert proxy.ended("test") == {"no_descriptors": 1}
+    eventually(lambda: proxy.ended("test") == {"no_descriptors": 1}, what="no_descriptors")
     endpoints = [each for cluster in proxy.status()["clusters"] for each in cluster["endpoints"]]
     assert [each["connect_failures"] for each in endpoints] == [0]
     eventually(lambda: outcome(port, b"back") == (b"back", "end"), what="accepting again")

@@ -6,7 +6,10 @@ import socket
 import threading
 import time
 
+import pytest
+
 from tests.support.clients import connect, connect_late, ending, exchange, outcome
+from tests.support.injection import Injection
 from tests.support.processes import eventually, run
 from tests.support.servers import echo, free_port, reset
 
@@ -16,7 +19,7 @@ def test_refused_upstream_ends_with_a_reset_at_once(plain):
     begun = time.monotonic()
     assert outcome(port) == (b"", "reset")
     assert time.monotonic() - begun < 0.5
-    assert proxy.ended("test") == {"connect_refused": 1}
+    eventually(lambda: proxy.ended("test") == {"connect_refused": 1}, what="the account")
 
 
 def test_next_endpoint_serves_when_others_refuse(serve, plain):
@@ -33,7 +36,7 @@ def test_next_endpoint_serves_when_others_refuse(serve, plain):
 def test_attempts_are_a_limit(serve, plain):
     proxy, port = plain([free_port(), free_port(), serve(echo).port], {"retry": {"attempts": 2}})
     assert sorted(outcome(port, b"x") for _ in range(3)) == [(b"", "reset"), (b"x", "end"), (b"x", "end")]
-    assert proxy.ended("test") == {"completed": 2, "connect_refused": 1}
+    eventually(lambda: proxy.ended("test") == {"completed": 2, "connect_refused": 1}, what="the account")
 
 
 def test_causes_that_are_not_listed_are_not_tried_again(serve, plain):
@@ -53,7 +56,7 @@ def test_backoff_comes_once_every_endpoint_was_tried(plain):
     # Four pauses each, random from nothing to 400 ms: together 16, so their mean is near 200 ms.
     assert 0.8 < sum(durations) < 5.6
     assert len({round(duration, 2) for duration in durations}) > 1
-    assert proxy.traffic("test", "listener")["connect_failures"] == {"refused": 24}
+    eventually(lambda: proxy.traffic("test", "listener")["connect_failures"] == {"refused": 24}, what="the account")
 
 
 def test_upstream_that_comes_back_serves_those_who_wait(serve, plain):
@@ -81,7 +84,7 @@ def test_reset_before_any_client_byte_goes_to_the_next_endpoint(serve, plain):
     for _ in range(4):
         with connect(port) as client:
             assert ending(client) == (b"banner", "end")
-    assert proxy.traffic("test", "listener")["connect_failures"] == {"reset_before_reply": 2}
+    eventually(lambda: proxy.traffic("test", "listener")["connect_failures"] == {"reset_before_reply": 2}, what="the account")
 
 
 def read_and_reset(connection):
@@ -93,7 +96,7 @@ def test_reset_after_client_bytes_without_replay_is_not_tried_again(serve, plain
     bad, good = serve(read_and_reset), serve(echo)
     proxy, port = plain([bad.port, good.port])
     assert sorted(outcome(port, b"once") for _ in range(2)) == [(b"", "reset"), (b"once", "end")]
-    assert proxy.ended("test") == {"completed": 1, "upstream_reset": 1}
+    eventually(lambda: proxy.ended("test") == {"completed": 1, "upstream_reset": 1}, what="the account")
 
 
 def test_replay_sends_the_same_bytes_and_the_end_again(serve, plain):
@@ -114,7 +117,7 @@ def test_replay_beyond_its_limit_is_given_up(serve, plain):
         client.sendall(b"z" * 2000)
         assert ending(client) == (b"", "reset")
     assert bad.accepted == 1
-    assert proxy.ended("test") == {"upstream_reset": 1}
+    eventually(lambda: proxy.ended("test") == {"upstream_reset": 1}, what="the account")
 
 
 def test_replay_never_after_a_byte_of_the_reply(serve, plain):
@@ -180,6 +183,25 @@ def test_banner_and_reset_at_once_are_both_passed_on(serve, plain):
         with connect_late(port) as client:
             assert ending(client) == (b"banner", "reset")
     assert set(proxy.ended("test")) == {"upstream_reset"}
+
+
+@pytest.mark.parametrize("attempts", [1, 3])
+def test_banner_and_reset_before_the_attempt_is_looked_at(serve, plain, attempts):
+    """Regression: asking with a second connect(2) took the reset, and threw the banner away."""
+    server = serve(lambda connection: (connection.sendall(b"banner"), reset(connection)))
+    proxy, port = plain([server.port], {"retry": {"attempts": attempts}}, workers=1)
+    with Injection(proxy.pid, "connect:delay_exit=50000"), connect_late(port) as client:
+        assert ending(client) == (b"banner", "reset")
+    eventually(lambda: proxy.ended("test") == {"upstream_reset": 1}, what="upstream_reset")
+    assert proxy.traffic("test", "listener")["retries"] == 0
+
+
+def test_banner_and_end_before_the_attempt_is_looked_at(serve, plain):
+    server = serve(lambda connection: (connection.sendall(b"banner"), connection.close()))
+    proxy, port = plain([server.port], workers=1)
+    with Injection(proxy.pid, "connect:delay_exit=50000"), connect(port) as client:
+        client.shutdown(socket.SHUT_WR)
+        assert ending(client) == (b"banner", "end")
 
 
 def test_replay_of_many_small_writes_is_exact(serve, plain):

@@ -19,7 +19,7 @@ def test_idle_connection_ends_with_a_reset_and_its_reason(serve, plain):
         begun = time.monotonic()
         assert ending(client) == (b"", "reset")
         assert 0.45 < time.monotonic() - begun < 1.5
-    assert proxy.ended("test") == {"idle_timeout": 1}
+    eventually(lambda: proxy.ended("test") == {"idle_timeout": 1}, what="the account")
 
 
 def test_bytes_in_either_direction_keep_a_connection(serve, plain):
@@ -39,7 +39,7 @@ def test_bytes_in_either_direction_keep_a_connection(serve, plain):
             client.sendall(b"tock")
         assert proxy.active() == 1
         assert ending(client) == (b"", "reset")
-    assert proxy.ended("test") == {"idle_timeout": 1}
+    eventually(lambda: proxy.ended("test") == {"idle_timeout": 1}, what="the account")
 
 
 def test_half_close_has_a_clock_of_its_own(serve, plain):
@@ -50,7 +50,7 @@ def test_half_close_has_a_clock_of_its_own(serve, plain):
         client.sendall(b"x")
         client.shutdown(socket.SHUT_WR)
         assert ending(client) == (b"", "reset")
-    assert proxy.ended("test") == {"half_close_timeout": 1}
+    eventually(lambda: proxy.ended("test") == {"half_close_timeout": 1}, what="the account")
     assert proxy.active() == 0
 
 
@@ -78,7 +78,7 @@ def test_silent_endpoint_is_given_up_after_connect_and_the_next_serves(serve, pl
         assert exchange(port, b"hello") == b"hello"
         slow += time.monotonic() - begun > 0.25
     assert slow == 1
-    assert proxy.traffic("test", "listener")["connect_failures"] == {"timeout": 1}
+    eventually(lambda: proxy.traffic("test", "listener")["connect_failures"] == {"timeout": 1}, what="the account")
     for each in [listener, *fillers]:
         each.close()
 
@@ -88,8 +88,8 @@ def test_silent_endpoint_alone_ends_with_connect_timeout(plain):
     proxy, port = plain([listener.getsockname()[1]], {"timeouts": {"connect": "200ms"}, "retry": {"attempts": 2}})
     with connect(port) as client:
         assert ending(client) == (b"", "reset")
-    assert proxy.ended("test") == {"connect_timeout": 1}
-    assert proxy.traffic("test", "listener")["connect_failures"] == {"timeout": 2}
+    eventually(lambda: proxy.ended("test") == {"connect_timeout": 1}, what="the account")
+    eventually(lambda: proxy.traffic("test", "listener")["connect_failures"] == {"timeout": 2}, what="the account")
     for each in [listener, *fillers]:
         each.close()
 
@@ -142,6 +142,6 @@ def test_thousand_connections_with_a_short_idle_all_end(serve, plain):
     for thread in threads:
         thread.join()
     eventually(lambda: proxy.active() == 0, timeout=20, what="all ended")
-    assert proxy.ended("test") == {"idle_timeout": 1000}
+    eventually(lambda: proxy.ended("test") == {"idle_timeout": 1000}, what="the account")
     for client in clients:
         client.close()
