@@ -11,6 +11,7 @@ import sys
 import tempfile
 
 from bench.origin import BODY, BULK_BYTES, Origin
+from bench.peers.peer import Failed
 from bench.processes import cores, pin
 from tests.support.namespaces import Namespace, join
 from tests.support.processes import run
@@ -47,9 +48,13 @@ class Bench:
         self.proxy_core, self.load_core = cores()
         self.numbers = itertools.count()
         self.namespace, self.host = None, "127.0.0.1"
-        self.origin = Origin(self._subdirectory("origin"), free_port(), self.load_core)
         self.namespaces = []  # of the redirected twin: client, server
         self.twin = None
+        try:
+            self.origin = Origin(self._subdirectory("origin"), free_port(), self.load_core)
+        except BaseException:
+            shutil.rmtree(self.directory)
+            raise
 
     def _subdirectory(self, name):
         path = os.path.join(self.directory, name)
@@ -76,7 +81,10 @@ class Bench:
                 connection.sendall(b"GET / HTTP/1.1\r\nHost: bench\r\n\r\n")
                 reply = b""
                 while not reply.endswith(BODY.encode()):
-                    reply += connection.recv(4096)
+                    part = connection.recv(4096)
+                    if not part:
+                        raise Failed(f"{peer.name}: the connection was closed before the reply was whole")
+                    reply += part
                 return len(reply)
         return self.inside(ask)
 
@@ -88,7 +96,7 @@ class Bench:
                                  stdin=subprocess.PIPE, stdout=subprocess.PIPE, preexec_fn=pin(self.load_core))
         try:
             if child.stdout.readline() != "held\n":
-                raise RuntimeError(f"{peer.name}: {count} connections could not be held")
+                raise Failed(f"{peer.name}: {count} connections could not be held")
             yield
         finally:
             child.communicate(timeout=60)

@@ -21,7 +21,9 @@ def write(records, path):
     from pygal.style import CleanStyle
 
     ratios = {(workload, variant, key): found for workload, variant, key, found in table.rows(records)}
-    costs = [cost for cost in COSTS if cost[:3] in ratios]
+    costs = [cost for cost in COSTS if cost[:3] in ratios and table.MINE in ratios[cost[:3]]]
+    if not costs:
+        raise ValueError(f"nothing to compare: it needs records of {table.MINE}, and of one of small, connect, bulk, latency, idle, start")
     style = CleanStyle(colors=("#9aa5b1", "#0b7285", "#e8590c", "#2f9e44", "#862e9c"), background="white", plot_background="white",
                        font_family="sans-serif", label_font_size=13, title_font_size=17, legend_font_size=14, value_font_size=10,
                        value_colors=("#333",) * len(SHOWN))

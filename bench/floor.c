@@ -44,6 +44,18 @@ static void watch(struct end *end, unsigned events, int how)
     epoll_ctl(epoll_fd, how, end->fd, &event);
 }
 
+/* What an end is watched for follows from what it is owed and what its peer is. */
+static void watch_pair(struct end *end)
+{
+    struct end *both[] = { end, end->peer };
+
+    for (int i = 0; i < 2; i++) {
+        unsigned in = both[i]->finished || both[1 - i]->owed ? 0 : EPOLLIN;
+
+        watch(both[i], in | (both[i]->owed ? EPOLLOUT : 0), EPOLL_CTL_MOD);
+    }
+}
+
 static void close_end(struct end *end)
 {
     close(end->fd);
@@ -85,7 +97,7 @@ static bool forward(struct end *from, struct end *to)
             return false;
         }
         shutdown(to->fd, SHUT_WR);
-        watch(from, 0, EPOLL_CTL_MOD);
+        watch_pair(from);
         return true;
     }
     sent = send(to->fd, scratch, (size_t)n, MSG_NOSIGNAL);
@@ -102,8 +114,7 @@ static bool forward(struct end *from, struct end *to)
         memcpy(to->owed, scratch + sent, (size_t)(n - sent));
         to->owed_length = (size_t)(n - sent);
         to->owed_sent = 0;
-        watch(to, (to->finished ? 0 : EPOLLIN) | EPOLLOUT, EPOLL_CTL_MOD);
-        watch(from, 0, EPOLL_CTL_MOD);
+        watch_pair(to);
     }
     return true;
 }
@@ -121,8 +132,7 @@ static bool send_owed(struct end *to)
     if (to->owed_sent == to->owed_length) {
         free(to->owed);
         to->owed = NULL;
-        watch(to, to->finished ? 0 : EPOLLIN, EPOLL_CTL_MOD);
-        watch(to->peer, to->peer->finished ? 0 : EPOLLIN, EPOLL_CTL_MOD);
+        watch_pair(to);
     }
     return true;
 }

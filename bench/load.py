@@ -8,6 +8,8 @@ import sys
 from bench.processes import pin
 from tests.support.processes import run
 
+from bench.peers.peer import Failed
+
 UNITS_US = {"us": 1, "ms": 1000, "s": 1_000_000, "m": 60_000_000}
 
 
@@ -20,6 +22,8 @@ def wrk(bench, url, seconds, connections, *words):
     argv = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--latency", "--timeout", "10s", *words, url]
     output = run(_in(bench.namespace, argv), timeout=seconds + 60, preexec_fn=pin(bench.load_core)).stdout
     done = re.search(r"(\d+) requests in ([\d.]+)(us|ms|s|m),", output)
+    if not done or int(done.group(1)) == 0:
+        raise Failed(f"no request was answered: {output.strip() or 'wrk says nothing'}")
     errors = re.search(r"Socket errors: connect (\d+), read (\d+), write (\d+), timeout (\d+)", output)
     other = re.search(r"Non-2xx or 3xx responses: (\d+)", output)
     result = {
@@ -39,7 +43,10 @@ def wrk(bench, url, seconds, connections, *words):
 def pace(bench, port, seconds, connections, rate, expected_bytes):
     """Runs bench-pace; returns what it prints."""
     argv = [os.path.join(bench.programs, "bench-pace"), bench.host, port, connections, rate, seconds, expected_bytes]
-    return json.loads(run(_in(bench.namespace, argv), timeout=seconds + 60, preexec_fn=pin(bench.load_core)).stdout)
+    done = run(_in(bench.namespace, argv), check=False, timeout=seconds + 60, preexec_fn=pin(bench.load_core))
+    if done.returncode != 0:
+        raise Failed(done.stderr.strip())
+    return json.loads(done.stdout)
 
 
 def upload(bench, peer, seconds, connections, body_bytes):

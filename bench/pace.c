@@ -35,7 +35,6 @@ struct request {
 static const char question[] = "GET / HTTP/1.1\r\nHost: bench\r\n\r\n";
 static struct request connections[MOST_CONNECTIONS];
 static int idle[MOST_CONNECTIONS], idle_count;
-static unsigned long errors;
 
 static uint64_t now_ns(void)
 {
@@ -45,10 +44,15 @@ static uint64_t now_ns(void)
     return (uint64_t)now.tv_sec * 1000000000ull + (uint64_t)now.tv_nsec;
 }
 
+static void give_up(const char *what, const char *why)
+{
+    fprintf(stderr, "bench-pace: %s: %s\n", what, why);
+    exit(1);
+}
+
 static void fail(const char *what)
 {
-    fprintf(stderr, "bench-pace: %s: %s\n", what, strerror(errno));
-    exit(1);
+    give_up(what, strerror(errno));
 }
 
 static int by_size(const void *left, const void *right)
@@ -83,7 +87,7 @@ static void open_connections(const char *host, unsigned short port, int count, i
 int main(int argc, char **argv)
 {
     static struct epoll_event events[256];
-    uint64_t asked = 0, answered = 0, wanted, interval_ns, start_ns;
+    uint64_t asked = 0, answered = 0, errors, wanted, interval_ns, start_ns;
     uint32_t *latencies;
     size_t expected;
     int epoll_fd = epoll_create1(EPOLL_CLOEXEC), count;
@@ -101,7 +105,7 @@ int main(int argc, char **argv)
         fail("memory");
     open_connections(argv[1], (unsigned short)atoi(argv[2]), count, epoll_fd);
     start_ns = now_ns() + 10000000;
-    while (answered + errors < wanted) {
+    while (answered < wanted) {
         uint64_t now = now_ns(), due = start_ns + asked * interval_ns;
         struct timespec wait = { 0 };
         int ready;
@@ -128,21 +132,23 @@ int main(int argc, char **argv)
             char bytes[4096];
             ssize_t n = recv(request->fd, bytes, sizeof bytes, 0);
 
-            if (n <= 0)
-                fail("connection lost");
+            if (n < 0)
+                fail("recv");
+            if (n == 0)
+                give_up("recv", "the connection was closed");
             request->received += (size_t)n;
             if (request->received > expected)
-                errors++;
+                give_up("recv", "a reply is longer than EXPECTED-BYTES");
             if (request->received < expected)
                 continue;
             latencies[answered++] = (uint32_t)(now - request->due_ns < UINT32_MAX ? now - request->due_ns : UINT32_MAX);
             idle[idle_count++] = (int)events[i].data.u32;
         }
     }
-    errors += wanted - answered;
+    errors = wanted - answered;
     qsort(latencies, answered, sizeof *latencies, by_size);
     printf("{\"requests\":%lu,\"errors\":%lu,\"p50_us\":%.1f,\"p99_us\":%.1f,\"p999_us\":%.1f}\n",
-           (unsigned long)answered, errors, percentile_us(latencies, answered, 0.50),
+           (unsigned long)answered, (unsigned long)errors, percentile_us(latencies, answered, 0.50),
            percentile_us(latencies, answered, 0.99), percentile_us(latencies, answered, 0.999));
     free(latencies);
     return 0;

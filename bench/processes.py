@@ -42,7 +42,8 @@ class Measured:
 
     def cpu_ns(self):
         """Time on a CPU so far, to the nanosecond."""
-        return sum(int(_read(f"/proc/{pid}/task/{task}/schedstat").split()[0] or 0) for pid in self.pids() for task in _tasks(pid))
+        stats = (_read(f"/proc/{pid}/task/{task}/schedstat").split() for pid in self.pids() for task in _tasks(pid))
+        return sum(int(stat[0]) for stat in stats if stat)  # a thread may end between listing and reading
 
     def memory_kib(self):
         """Resident memory in all, and its anonymous part."""

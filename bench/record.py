@@ -20,6 +20,9 @@ MEASURES = {
     "errors": ("errors", "", False),
 }
 
+# What says where a record belongs.
+NAMES = {"workload": str, "variant": str, "proxy": str, "round": int}
+
 
 def record(workload, variant, proxy, round_number, **measures):
     """A record with every key."""
@@ -69,6 +72,10 @@ def check(records):
     if not isinstance(records, list) or not records:
         raise ValueError("no list of records, as bench/run --json writes it")
     for number, each in enumerate(records):
-        missing = [key for key in ("workload", "variant", "proxy", "round", *MEASURES) if not isinstance(each, dict) or key not in each]
+        missing = [key for key in (*NAMES, *MEASURES) if not isinstance(each, dict) or key not in each]
         if missing:
             raise ValueError(f"record {number}: {', '.join(missing)} missing")
+        wrong = [key for key in NAMES if not isinstance(each[key], NAMES[key])]
+        wrong += [key for key in MEASURES if each[key] is not None and not isinstance(each[key], (int, float))]
+        if wrong:
+            raise ValueError(f"record {number}: {', '.join(f'{key} is {each[key]!r}' for key in wrong)}")

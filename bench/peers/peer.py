@@ -11,6 +11,10 @@ from tests.support.servers import free_port
 PROXY_UID = 1337
 
 
+class Failed(Exception):
+    """A proxy did not do its work."""
+
+
 class Peer:
     """A proxy from its own port on 127.0.0.1 to the origin's. One object is one run of it."""
 
@@ -63,9 +67,15 @@ class Peer:
         while True:
             if self.bench.inside(answers or self.answers):
                 return time.monotonic() - started
-            assert self.running.program.is_running(), f"{self.name} has ended:\n{self.running.program.log()}"
-            assert time.monotonic() - started < 20, f"{self.name} does not answer:\n{self.running.program.log()}"
+            self.check_running()
+            if time.monotonic() - started > 20:
+                raise Failed(f"{self.name} does not answer:\n{self.running.program.log()}")
             time.sleep(0.0002)
+
+    def check_running(self):
+        """Raises Failed when it is gone: what was measured then is not its work."""
+        if not self.running.program.is_running():
+            raise Failed(f"{self.name} has ended:\n{self.running.program.log()}")
 
     def target(self):
         """Where clients connect to."""
@@ -96,6 +106,7 @@ class Peer:
         return f"http://{host}:{port}{path}"
 
     def cpu_ns(self):
+        self.check_running()
         return self.running.cpu_ns()
 
     def memory_kib(self):

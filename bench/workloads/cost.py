@@ -12,6 +12,7 @@ import subprocess
 import time
 
 from bench.origin import BODY
+from bench.peers.peer import Failed
 
 NAME = "cost"
 VARIANTS = ["keep-alive", "connection a request"]
@@ -60,7 +61,8 @@ def syscalls(peer, exchange):
     strace = subprocess.Popen(words, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
     try:
         while "attached" not in strace.stderr.readline():
-            assert strace.poll() is None, "strace could not attach"
+            if strace.poll() is not None:
+                raise Failed("strace could not attach")
         time.sleep(0.3)
         exchange(peer, SYSCALL_EXCHANGES)
     finally:
@@ -77,7 +79,10 @@ def _keep_alive(peer, count):
             connection.sendall(b"GET / HTTP/1.1\r\nHost: bench\r\n\r\n")
             reply = b""
             while not reply.endswith(BODY.encode()):
-                reply += connection.recv(4096)
+                part = connection.recv(4096)
+                if not part:
+                    raise Failed(f"{peer.name}: the connection was closed")
+                reply += part
 
 
 def _close(peer, count):

@@ -1,5 +1,6 @@
 """Programs that a test starts and ends: each by its own pid, none left behind."""
 
+import argparse
 import os
 import signal
 import subprocess
@@ -41,6 +42,20 @@ class Program:
         except subprocess.TimeoutExpired:
             self.process.kill()
             return self.process.wait()
+
+
+def end_on_sigterm():
+    """From now on SIGTERM ends this program as Ctrl-C does: with everything that it started cleaned up."""
+    def end(_number, _frame):
+        raise KeyboardInterrupt
+    signal.signal(signal.SIGTERM, end)
+
+
+def positive(text):
+    """A whole number of at least 1, for argparse."""
+    if not (text.isascii() and text.isdecimal() and int(text) >= 1):
+        raise argparse.ArgumentTypeError("must be a whole number of at least 1")
+    return int(text)
 
 
 def cpu_seconds(pid):

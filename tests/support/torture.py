@@ -2,6 +2,7 @@
 
 import os
 import re
+import subprocess
 
 from .outrigger import Outrigger, built_programs
 from .processes import eventually, run
@@ -23,7 +24,10 @@ class Violation(AssertionError):
 
 def play(words, timeout):
     """Runs the torture client and server; returns the bytes that it passed."""
-    done = run([TORTURE, *words], check=False, timeout=timeout)
+    try:
+        done = run([TORTURE, *words], check=False, timeout=timeout)
+    except subprocess.TimeoutExpired as expired:
+        raise Violation(f"not done after {timeout} s: {words}") from expired
     if done.returncode != 0 or " 0 violations" not in done.stdout:
         raise Violation(done.stdout + done.stderr)
     return int(re.search(r"(\d+) bytes", done.stdout).group(1))
@@ -43,7 +47,10 @@ def torture_proxy(programs, directory, seed, connections, limits, at_once=200, t
     try:
         passed = play(["--listen", upstream, "--connect", port, "--connections", connections, "--seed", seed, "--at-once", at_once],
                       timeout)
-        eventually(lambda: proxy.active() == 0, what="no connection left")
+        try:
+            eventually(lambda: proxy.active() == 0, what="no connection left")
+        except AssertionError as stuck:
+            raise Violation(f"{proxy.active()} connections are left: {proxy.status()}") from stuck
         traffic = proxy.traffic("test", "listener")
         account = {"opened": traffic["opened"], "ended": traffic["ended"]}
         if traffic["opened"] != sum(traffic["ended"].values()) or not set(traffic["ended"]) <= REASONS:

@@ -13,6 +13,7 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 sys.path.insert(0, ROOT)
 
 from tests.support.outrigger import copy_programs  # noqa: E402
+from tests.support.processes import end_on_sigterm, positive  # noqa: E402
 from tests.support.torture import LIMITS, Violation, torture_proxy  # noqa: E402
 
 SLICE = 10_000  # connections of one proxy's life
@@ -20,34 +21,40 @@ AT_ONCE = 500
 FIRST_SEED = 1000  # slice n has seed FIRST_SEED + n, and the limits in turn
 
 
-def positive(text):
-    number = int(text) if text.isdigit() else 0
-    if number < 1:
-        raise argparse.ArgumentTypeError("must be a whole number of at least 1")
-    return number
-
-
 def load(path, restart):
-    try:
-        with open(path, encoding="utf-8") as file:
-            account = json.load(file)
-    except FileNotFoundError:
-        account = None
-    if restart or account is None:
-        account = {"slices": 0, "connections": 0, "bytes": 0, "seconds": 0.0, "commits": []}
+    """The account so far, or a new one. Exits where the file is not an account."""
+    account = {"slices": 0, "connections": 0, "bytes": 0, "seconds": 0.0, "commits": []}
+    if not restart and os.path.exists(path):
+        try:
+            with open(path, encoding="utf-8") as file:
+                found = json.load(file)
+            if not isinstance(found, dict) or {key: type(value) for key, value in found.items()} != \
+                    {key: type(value) for key, value in account.items()}:
+                raise ValueError("it is not an account of this campaign")
+        except (OSError, ValueError) as error:
+            fail(f"{path}: {error}; --restart begins a new one")
+        account = found
     commit = subprocess.run(["git", "-C", ROOT, "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False).stdout.strip()
     if commit and commit not in account["commits"]:
         account["commits"].append(commit)
     return account
 
 
+def fail(what):
+    print(f"campaign: {what}", file=sys.stderr)
+    sys.exit(4)
+
+
 def save(path, account):
     """Whole or not at all: an interruption leaves the account of the last slice."""
-    with open(path + ".new", "w", encoding="utf-8") as file:
-        json.dump(account, file, indent=1)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(path + ".new", path)
+    try:
+        with open(path + ".new", "w", encoding="utf-8") as file:
+            json.dump(account, file, indent=1)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(path + ".new", path)
+    except OSError as error:
+        fail(f"{path}: {error.strerror}; the last slice is not in the account")
 
 
 def play_slice(programs, number, connections):
@@ -67,6 +74,7 @@ def main():
     parser.add_argument("--seconds", type=positive)
     parser.add_argument("--restart", action="store_true")
     wanted = parser.parse_args()
+    end_on_sigterm()
     directory = os.path.join(ROOT, "build", "campaign")
     os.makedirs(directory, exist_ok=True)
     path = os.path.join(directory, f"exactness-{wanted.build}.json")
