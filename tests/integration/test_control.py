@@ -13,7 +13,7 @@ import pytest
 
 from tests.support.clients import connect, ending, exchange, outcome
 from tests.support.outrigger import Outrigger, parse_metrics
-from tests.support.processes import eventually, run
+from tests.support.processes import eventually, run, stopped
 from tests.support.servers import echo, free_port
 
 
@@ -314,12 +314,11 @@ def test_drain_takes_what_waits_in_the_backlog(serve, plain):
         results.append(outcome(port, b"in time"))
 
     threads = [threading.Thread(target=ask) for _ in range(50)]
-    os.kill(proxy.pid, signal.SIGSTOP)
-    for thread in threads:
-        thread.start()
-    time.sleep(0.5)
-    proxy.program.signal(signal.SIGTERM)
-    os.kill(proxy.pid, signal.SIGCONT)
+    with stopped(proxy.pid):
+        for thread in threads:
+            thread.start()
+        time.sleep(0.5)
+        proxy.program.signal(signal.SIGTERM)
     for thread in threads:
         thread.join()
     assert results == [(b"in time", "end")] * 50

@@ -3,8 +3,6 @@ Every event on one side in every state of the other: what arrives there, and the
 table; a cell is named test_event[EVENT-STATE-SIDE], where SIDE is the one with the event.
 """
 
-import os
-import signal
 import socket
 import threading
 import time
@@ -12,7 +10,7 @@ import time
 import pytest
 
 from tests.support.clients import connect, ending, linger_zero, pattern
-from tests.support.processes import eventually
+from tests.support.processes import eventually, stopped
 from tests.support.servers import free_port
 
 SIDES = ["client", "upstream"]
@@ -198,13 +196,12 @@ def test_reset_and_the_others_fin_in_one_turn_is_a_reset(plain):
     assert ending(ends.far) == (b"question", "end")
     ends.far.sendall(b"reply")
     time.sleep(0.2)
-    os.kill(ends.proxy.pid, signal.SIGSTOP)
-    ends.far.close()
-    time.sleep(0.05)
-    linger_zero(ends.near)
-    ends.near.close()
-    time.sleep(0.05)
-    os.kill(ends.proxy.pid, signal.SIGCONT)
+    with stopped(ends.proxy.pid):
+        ends.far.close()
+        time.sleep(0.05)
+        linger_zero(ends.near)
+        ends.near.close()
+        time.sleep(0.05)
     ends.ended("client_reset")
 
 
@@ -214,11 +211,10 @@ def test_last_bytes_for_one_that_has_closed_are_a_reset(plain):
     ends.far.sendall(b"bye")
     ends.far.close()
     assert ending(ends.near) == (b"bye", "end")
-    os.kill(ends.proxy.pid, signal.SIGSTOP)
-    ends.near.sendall(b"lost")
-    ends.near.shutdown(socket.SHUT_WR)
-    time.sleep(0.05)
-    os.kill(ends.proxy.pid, signal.SIGCONT)
+    with stopped(ends.proxy.pid):
+        ends.near.sendall(b"lost")
+        ends.near.shutdown(socket.SHUT_WR)
+        time.sleep(0.05)
     ends.ended("upstream_reset")
     ends.near.close()
 

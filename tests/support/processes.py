@@ -1,6 +1,7 @@
 """Programs that a test starts and ends: each by its own pid, none left behind."""
 
 import argparse
+import contextlib
 import os
 import signal
 import subprocess
@@ -56,6 +57,24 @@ def positive(text):
     if not (text.isascii() and text.isdecimal() and int(text) >= 1):
         raise argparse.ArgumentTypeError("must be a whole number of at least 1")
     return int(text)
+
+
+@contextlib.contextmanager
+def stopped(pid):
+    """Keeps a program from running, all of its threads, as long as the context lasts."""
+    def is_stopped():
+        return all(_state(pid, task) == "T" for task in os.listdir(f"/proc/{pid}/task"))
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        eventually(is_stopped, what="stopped")
+        yield
+    finally:
+        os.kill(pid, signal.SIGCONT)
+
+
+def _state(pid, task):
+    with open(f"/proc/{pid}/task/{task}/stat", encoding="ascii") as file:
+        return file.read().rsplit(")", 1)[1].split()[0]
 
 
 def cpu_seconds(pid):
