@@ -4,9 +4,9 @@
  *   NEW ──▶ CONNECTING ◀──▶ BACKOFF
  *              │   ▲
  *              ▼   │ retry: cut before the first byte of the reply
- *         AWAITING_REPLY ──▶ ESTABLISHED ──▶ HALF_CLOSED
- *              │                  │               │
- *              └──────────────────┴───────────────┴──▶ CUTTING ──▶ CLOSED
+ *         AWAITING_REPLY ──▶ ESTABLISHED ──▶ ENDING ──▶ HALF_CLOSED
+ *              │                  │            │            │
+ *              └──────────────────┴────────────┴────────────┴──▶ CUTTING ──▶ CLOSED
  *
  * From every state there is a way to CLOSED.
  */
@@ -19,7 +19,8 @@
     X(BACKOFF, "backoff", BIT(CONNECTING), "retry.backoff")                                               \
     X(AWAITING_REPLY, "awaiting_reply", BIT(CONNECTING) | BIT(BACKOFF) | BIT(ESTABLISHED) | BIT(CUTTING), \
       "timeouts.idle, half_close once the client has finished, dead_peer")                                \
-    X(ESTABLISHED, "established", BIT(HALF_CLOSED) | BIT(CUTTING), "timeouts.idle, dead_peer")            \
+    X(ESTABLISHED, "established", BIT(ENDING) | BIT(CUTTING), "timeouts.idle, dead_peer")                 \
+    X(ENDING, "ending", BIT(HALF_CLOSED) | BIT(CUTTING), "0.1 s, then half_closed")                       \
     X(HALF_CLOSED, "half_closed", BIT(CUTTING), "timeouts.half_close, dead_peer")                         \
     X(CUTTING, "cutting", 0, "one second without progress")                                               \
     X(CLOSED, "closed", 0, "nothing")

@@ -16,6 +16,9 @@
 #define CUT_POLL_MS 10
 #define CUT_WAIT_MS 1000
 
+/* How long ENDING lasts. */
+#define ENDING_MS 100
+
 static struct side *other_side(struct conn *conn, const struct side *side)
 {
     return side == &conn->client ? &conn->upstream : &conn->client;
@@ -36,7 +39,11 @@ static enum transport_interest interest_of(struct conn *conn, const struct side 
 
     if (read)
         return write ? TRANSPORT_READ_WRITE : TRANSPORT_READ;
-    return write ? TRANSPORT_WRITE : TRANSPORT_WATCH;
+    if (write)
+        return TRANSPORT_WRITE;
+    /* Nearly always the other end follows at once: a watch, which costs four system calls, waits until it did not. */
+    return conn->state == CONN_ENDING && side->transport.interest != TRANSPORT_WATCH ? TRANSPORT_NOTHING
+                                                                                     : TRANSPORT_WATCH;
 }
 
 static int update_interests(struct conn *conn)
@@ -183,10 +190,22 @@ static void settle(struct conn *conn, uint64_t now_ms)
         conn_end(conn, END_COMPLETED);
         return;
     }
-    if (conn->state == CONN_ESTABLISHED && (conn->to_upstream.flow == FLOW_ENDED || conn->to_client.flow == FLOW_ENDED))
-        conn_move(conn, CONN_HALF_CLOSED);
+    if (conn->state == CONN_ESTABLISHED &&
+        (conn->to_upstream.flow == FLOW_ENDED || conn->to_client.flow == FLOW_ENDED)) {
+        conn_move(conn, CONN_ENDING);
+        timers_arm_lazy(&conn->worker->timers, &conn->timer, now_ms + ENDING_MS, now_ms);
+    }
     if (update_interests(conn) < 0)
         conn_end(conn, END_NO_MEMORY);
+}
+
+void relay_on_ending_timer(struct conn *conn, uint64_t now_ms)
+{
+    conn_move(conn, CONN_HALF_CLOSED);
+    if (update_interests(conn) < 0)
+        conn_end(conn, END_NO_MEMORY);
+    else
+        timeouts_begin(conn, now_ms);
 }
 
 /* Acts on what a pump found. Returns false when the connection was cut, tried again or ended. */

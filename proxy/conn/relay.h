@@ -19,5 +19,8 @@ void relay_begin(struct conn *conn, uint64_t now_ms);
 /* The same for an upstream that was cut already, with `error`, and has bytes left to be read. */
 void relay_begin_cut(struct conn *conn, int error, uint64_t now_ms);
 
+/* ENDING's timer: the other end did not follow at once. */
+void relay_on_ending_timer(struct conn *conn, uint64_t now_ms);
+
 /* CUTTING's timer: goes on waiting, or ends the connection. */
 void relay_on_cut_timer(struct conn *conn, uint64_t now_ms);

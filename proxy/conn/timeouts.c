@@ -107,6 +107,8 @@ static void on_timer(struct timer *timer, uint64_t now_ms)
 
     if (conn->state == CONN_CONNECTING || conn->state == CONN_BACKOFF)
         connect_on_timer(conn);
+    else if (conn->state == CONN_ENDING)
+        relay_on_ending_timer(conn, now_ms);
     else if (conn->state == CONN_CUTTING)
         relay_on_cut_timer(conn, now_ms);
     else

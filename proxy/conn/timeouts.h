@@ -7,5 +7,5 @@ struct conn;
 
 void timeouts_init(struct conn *conn);
 
-/* The upstream is connected: from now on the lazy clock of idle, half_close and dead_peer counts. */
+/* The upstream is connected, or ENDING is over: from now on the lazy clock of idle, half_close and dead_peer counts. */
 void timeouts_begin(struct conn *conn, uint64_t now_ms);
