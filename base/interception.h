@@ -1,15 +1,29 @@
 /* What outrigger-init and the proxy must agree on. */
 #pragma once
 
+#include <stdbool.h>
+#include <sys/socket.h>
+
 /* Connections from the proxy to its app have these sources; the rules know them and never capture them. */
 #define INTERCEPTION_APP_SOURCE_IPV4 "127.0.0.6"
 #define INTERCEPTION_APP_SOURCE_IPV6 "::6"
 
 /*
- * What a verifying probe dials: documentation addresses (RFC 5737, RFC 3849) that no real traffic has. The proxy
- * answers one with INTERCEPTION_PROBE_ANSWER, the original destination and a newline.
+ * A proxy that runs answers the probes of `outrigger-init verify` with INTERCEPTION_PROBE_ANSWER, the original
+ * destination and a newline. Outbound, these are probes, and no real traffic is like them:
+ *
+ *   any port of a documentation address (RFC 5737, RFC 3849), or
+ *   from INTERCEPTION_PROBE_PORT to INTERCEPTION_PROBE_PORT of any address.
+ *
+ * Inbound: INTERCEPTION_PROBE_PORT of an app source above.
  */
 #define INTERCEPTION_PROBE_IPV4   "192.0.2.2"
 #define INTERCEPTION_PROBE_IPV6   "2001:db8::2"
 #define INTERCEPTION_PROBE_PORT   15002
 #define INTERCEPTION_PROBE_ANSWER "outrigger "
+
+/* Whether it is INTERCEPTION_PROBE_IPV4 or _IPV6, whatever the port. Pure. */
+bool interception_is_probe_address(const struct sockaddr *address);
+
+/* Whether it is an app source, whatever the port. Pure. */
+bool interception_is_app_source(const struct sockaddr *address);

@@ -1,9 +1,10 @@
 /* Prints one page of the documentation that comes from the code: generate-docs
- * configuration|end-reasons|connection-states */
+ * configuration|end-reasons|connection-states|init-options */
 #include <stdio.h>
 #include <string.h>
 
 #include "base/macros.h"
+#include "iptables/options.h"
 #include "proxy/config/config.h"
 #include "proxy/conn/conn_state.h"
 #include "proxy/observe/end_reason.h"
@@ -78,6 +79,17 @@ static void print_connection_states(void)
     }
 }
 
+static void print_init_options(void)
+{
+    printf("# Options of outrigger-init\n\n%s\n"
+           "Every option can also be given in the environment; the command line wins. Ports are numbers or ranges "
+           "(`5000-5010`, or\n"
+           "`5000:5010` as iptables has it), lists have commas between their entries. What they do together is in\n"
+           "[redirection.md](redirection.md).\n\n",
+           notice);
+    options_print_reference();
+}
+
 static const struct {
     const char *name;
     void (*print)(void);
@@ -85,6 +97,7 @@ static const struct {
     { "configuration", print_configuration },
     { "end-reasons", print_end_reasons },
     { "connection-states", print_connection_states },
+    { "init-options", print_init_options },
 };
 
 int main(int argc, char **argv)
@@ -95,6 +108,6 @@ int main(int argc, char **argv)
             return 0;
         }
     }
-    fprintf(stderr, "Usage: generate-docs configuration|end-reasons|connection-states\n");
+    fprintf(stderr, "Usage: generate-docs configuration|end-reasons|connection-states|init-options\n");
     return 2;
 }

@@ -14,6 +14,8 @@
 #include <libnftnl/table.h>
 #include <libnftnl/udata.h>
 #include <linux/netfilter.h>
+#include <linux/netfilter/nf_conntrack_common.h>
+#include <linux/netfilter/nf_conntrack_tuple_common.h>
 #include <linux/netfilter/nf_tables.h>
 #include <linux/netfilter/nfnetlink.h>
 #include <net/if.h>
@@ -25,14 +27,19 @@
 #define MOST_DUMPS 5
 
 /* What register 1 holds while a rule's expressions are read in order. */
+enum held { HELD_META, HELD_CT, HELD_PAYLOAD };
+
 struct reader {
     struct rule rule;
-    bool strange, ended;
-    bool is_meta;
-    uint32_t meta_key, base, offset;
+    bool strange;
+    bool ended; /* the rule has done what it does; only TPROXY's accept may follow */
+    enum held held;
+    uint32_t key, base, offset;
     sa_family_t family;
+    bool is_masked;
     unsigned prefix; /* of the mask, or of the whole address */
-    uint16_t port;   /* of an immediate */
+    uint8_t value[16];
+    uint32_t value_length; /* of an immediate */
 };
 
 static struct match *new_match(struct reader *reader, enum match_kind kind, bool negated)
@@ -47,27 +54,80 @@ static struct match *new_match(struct reader *reader, enum match_kind kind, bool
     return &reader->rule.matches[reader->rule.match_count++];
 }
 
+static void read_interface(struct reader *reader, enum match_kind kind, bool negated, const char *value,
+                           uint32_t length)
+{
+    struct match *match;
+
+    if (length > IFNAMSIZ || (length == IFNAMSIZ && value[IFNAMSIZ - 1] != '\0') || value[0] == '\0') {
+        reader->strange = true;
+        return;
+    }
+    match = new_match(reader, kind, negated);
+    memset(match->interface, 0, sizeof match->interface);
+    memcpy(match->interface, value, length);
+    if (length < IFNAMSIZ)
+        match->interface[length] = '*';
+    match->interface[IFNAMSIZ - 1] = '\0';
+}
+
 static void read_meta_compare(struct reader *reader, bool negated, const void *value, uint32_t length)
 {
     uint32_t number = 0;
 
     memcpy(&number, value, length < sizeof number ? length : sizeof number);
-    switch (reader->meta_key) {
+    switch (reader->key) {
     case NFT_META_NFPROTO:
         reader->family = (number & 0xff) == NFPROTO_IPV4 ? AF_INET : AF_INET6;
         break;
     case NFT_META_L4PROTO:
         reader->strange |= negated || (number & 0xff) != IPPROTO_TCP;
         break;
+    case NFT_META_IIF:
+        reader->strange |= number != if_nametoindex("lo");
+        new_match(reader, MATCH_IN_LOOPBACK, negated);
+        break;
     case NFT_META_OIF:
         reader->strange |= number != if_nametoindex("lo");
         new_match(reader, MATCH_OUT_LOOPBACK, negated);
+        break;
+    case NFT_META_IIFNAME:
+        read_interface(reader, MATCH_IN_INTERFACE, negated, value, length);
+        break;
+    case NFT_META_OIFNAME:
+        read_interface(reader, MATCH_OUT_INTERFACE, negated, value, length);
         break;
     case NFT_META_SKUID:
         new_match(reader, MATCH_UID, negated)->id = number;
         break;
     case NFT_META_SKGID:
         new_match(reader, MATCH_GID, negated)->id = number;
+        break;
+    case NFT_META_MARK:
+        new_match(reader, MATCH_MARK, negated)->id = number;
+        break;
+    default:
+        reader->strange = true;
+        break;
+    }
+}
+
+static void read_ct_compare(struct reader *reader, bool negated, const void *value, uint32_t length)
+{
+    uint32_t number = 0;
+
+    memcpy(&number, value, length < sizeof number ? length : sizeof number);
+    switch (reader->key) {
+    case NFT_CT_MARK:
+        new_match(reader, MATCH_TRACKED_MARK, negated)->id = number;
+        break;
+    case NFT_CT_DIRECTION:
+        reader->strange |= (number & 0xff) != IP_CT_DIR_REPLY;
+        new_match(reader, MATCH_REPLY, negated);
+        break;
+    case NFT_CT_STATE: /* a bit of the mask is set */
+        reader->strange |= !negated || number != 0 || !reader->is_masked;
+        new_match(reader, MATCH_INVALID, false);
         break;
     default:
         reader->strange = true;
@@ -118,8 +178,10 @@ static void read_compare(struct reader *reader, struct nftnl_expr *expression)
 
     if (!value || length == 0)
         reader->strange = true;
-    else if (reader->is_meta)
+    else if (reader->held == HELD_META)
         read_meta_compare(reader, operation == NFT_CMP_NEQ, value, length);
+    else if (reader->held == HELD_CT)
+        read_ct_compare(reader, operation == NFT_CMP_NEQ, value, length);
     else if (reader->base == NFT_PAYLOAD_TRANSPORT_HEADER && length == sizeof(uint16_t))
         read_port_compare(reader, operation, value);
     else
@@ -128,12 +190,37 @@ static void read_compare(struct reader *reader, struct nftnl_expr *expression)
 
 static void read_mask(struct reader *reader, struct nftnl_expr *expression)
 {
-    uint32_t length = 0;
+    uint32_t length = 0, state = 0;
     const uint8_t *mask = nftnl_expr_get(expression, NFTNL_EXPR_BITWISE_MASK, &length);
 
+    reader->is_masked = true;
     reader->prefix = 0;
     for (uint32_t i = 0; mask && i < length; i++)
         reader->prefix += (unsigned)__builtin_popcount(mask[i]);
+    if (reader->held == HELD_CT) {
+        if (mask)
+            memcpy(&state, mask, length < sizeof state ? length : sizeof state);
+        reader->strange |= reader->key != NFT_CT_STATE || state != NF_CT_STATE_INVALID_BIT;
+    }
+}
+
+static void end_rule(struct reader *reader, enum verdict verdict)
+{
+    reader->strange |= reader->ended;
+    reader->ended = true;
+    reader->rule.verdict = verdict;
+}
+
+static void read_verdict(struct reader *reader, int verdict)
+{
+    if (reader->ended && reader->rule.verdict == VERDICT_TPROXY && verdict == NF_ACCEPT)
+        return;
+    if (verdict == NFT_RETURN)
+        end_rule(reader, VERDICT_RETURN);
+    else if (verdict == NF_DROP)
+        end_rule(reader, VERDICT_DROP);
+    else
+        reader->strange = true;
 }
 
 static void read_immediate(struct reader *reader, struct nftnl_expr *expression)
@@ -142,13 +229,66 @@ static void read_immediate(struct reader *reader, struct nftnl_expr *expression)
     const void *value;
 
     if (nftnl_expr_get_u32(expression, NFTNL_EXPR_IMM_DREG) == NFT_REG_VERDICT) {
-        reader->rule.verdict = VERDICT_RETURN;
-        reader->ended = (int32_t)nftnl_expr_get_u32(expression, NFTNL_EXPR_IMM_VERDICT) == NFT_RETURN;
+        read_verdict(reader, (int)nftnl_expr_get_u32(expression, NFTNL_EXPR_IMM_VERDICT));
         return;
     }
     value = nftnl_expr_get(expression, NFTNL_EXPR_IMM_DATA, &length);
-    if (value && length >= sizeof reader->port)
-        memcpy(&reader->port, value, sizeof reader->port);
+    reader->value_length = value && length <= sizeof reader->value ? length : 0;
+    if (reader->value_length > 0)
+        memcpy(reader->value, value, length);
+}
+
+static uint16_t held_port(struct reader *reader)
+{
+    uint16_t port = 0;
+
+    reader->strange |= reader->value_length < sizeof port;
+    memcpy(&port, reader->value, sizeof port);
+    return ntohs(port);
+}
+
+static void read_set_mark(struct reader *reader, bool is_mark, enum verdict verdict)
+{
+    uint32_t mark = 0;
+
+    memcpy(&mark, reader->value, sizeof mark);
+    reader->strange |= !is_mark || reader->value_length < sizeof mark;
+    reader->rule.mark = mark;
+    if (!(reader->ended && reader->rule.verdict == VERDICT_TPROXY && verdict == VERDICT_SET_MARK))
+        end_rule(reader, verdict);
+}
+
+static void read_meta(struct reader *reader, struct nftnl_expr *expression)
+{
+    uint32_t key = nftnl_expr_get_u32(expression, NFTNL_EXPR_META_KEY);
+
+    if (nftnl_expr_is_set(expression, NFTNL_EXPR_META_SREG)) {
+        read_set_mark(reader, key == NFT_META_MARK, VERDICT_SET_MARK);
+        return;
+    }
+    reader->held = HELD_META;
+    reader->key = key;
+}
+
+static void read_ct(struct reader *reader, struct nftnl_expr *expression)
+{
+    uint32_t key = nftnl_expr_get_u32(expression, NFTNL_EXPR_CT_KEY);
+
+    if (nftnl_expr_is_set(expression, NFTNL_EXPR_CT_SREG)) {
+        read_set_mark(reader, key == NFT_CT_MARK, VERDICT_SAVE_MARK);
+        return;
+    }
+    reader->held = HELD_CT;
+    reader->key = key;
+    reader->is_masked = false;
+}
+
+static void read_payload(struct reader *reader, struct nftnl_expr *expression)
+{
+    reader->held = HELD_PAYLOAD;
+    reader->base = nftnl_expr_get_u32(expression, NFTNL_EXPR_PAYLOAD_BASE);
+    reader->offset = nftnl_expr_get_u32(expression, NFTNL_EXPR_PAYLOAD_OFFSET);
+    reader->prefix = nftnl_expr_get_u32(expression, NFTNL_EXPR_PAYLOAD_LEN) * 8;
 }
 
 static int read_expression(struct nftnl_expr *expression, void *argument)
@@ -156,24 +296,27 @@ static int read_expression(struct nftnl_expr *expression, void *argument)
     const char *name = nftnl_expr_get_str(expression, NFTNL_EXPR_NAME);
     struct reader *reader = argument;
 
-    if (strcmp(name, "meta") == 0) {
-        reader->is_meta = true;
-        reader->meta_key = nftnl_expr_get_u32(expression, NFTNL_EXPR_META_KEY);
-    } else if (strcmp(name, "payload") == 0) {
-        reader->is_meta = false;
-        reader->base = nftnl_expr_get_u32(expression, NFTNL_EXPR_PAYLOAD_BASE);
-        reader->offset = nftnl_expr_get_u32(expression, NFTNL_EXPR_PAYLOAD_OFFSET);
-        reader->prefix = nftnl_expr_get_u32(expression, NFTNL_EXPR_PAYLOAD_LEN) * 8;
-    } else if (strcmp(name, "cmp") == 0)
+    if (strcmp(name, "meta") == 0)
+        read_meta(reader, expression);
+    else if (strcmp(name, "ct") == 0)
+        read_ct(reader, expression);
+    else if (strcmp(name, "payload") == 0)
+        read_payload(reader, expression);
+    else if (strcmp(name, "cmp") == 0)
         read_compare(reader, expression);
     else if (strcmp(name, "bitwise") == 0)
         read_mask(reader, expression);
     else if (strcmp(name, "immediate") == 0)
         read_immediate(reader, expression);
-    else if (strcmp(name, "redir") == 0) {
-        reader->rule.verdict = VERDICT_REDIRECT;
-        reader->rule.port = ntohs(reader->port);
-        reader->ended = true;
+    else if (strcmp(name, "counter") == 0) {
+        reader->rule.packets = nftnl_expr_get_u64(expression, NFTNL_EXPR_CTR_PACKETS);
+        reader->rule.bytes = nftnl_expr_get_u64(expression, NFTNL_EXPR_CTR_BYTES);
+    } else if (strcmp(name, "redir") == 0) {
+        reader->rule.port = held_port(reader);
+        end_rule(reader, VERDICT_REDIRECT);
+    } else if (strcmp(name, "tproxy") == 0) {
+        reader->rule.port = held_port(reader);
+        end_rule(reader, VERDICT_TPROXY);
     } else
         reader->strange = true;
     return MNL_CB_OK;
@@ -195,6 +338,17 @@ static void read_reason(const uint8_t *data, uint32_t length, struct rule *rule)
     }
 }
 
+static int find_chain(const char *name, enum chain *ret_chain)
+{
+    for (enum chain chain = 0; chain < CHAIN_COUNT; chain++) {
+        if (strcmp(ruleset_chain_place(chain)->name, name) == 0) {
+            *ret_chain = chain;
+            return 0;
+        }
+    }
+    return -ENOENT;
+}
+
 int decode_message(const struct nlmsghdr *message, struct ruleset *ruleset, unsigned *strange)
 {
     struct nftnl_rule *encoded = nftnl_rule_alloc();
@@ -214,8 +368,7 @@ int decode_message(const struct nlmsghdr *message, struct ruleset *ruleset, unsi
     chain = nftnl_rule_get_str(encoded, NFTNL_RULE_CHAIN);
     if (nftnl_rule_get_u32(encoded, NFTNL_RULE_FAMILY) == NFPROTO_INET && table && chain &&
         strcmp(table, RULESET_TABLE) == 0) {
-        reader.rule.chain = strcmp(chain, ruleset_chain_name(CHAIN_INBOUND)) == 0 ? CHAIN_INBOUND : CHAIN_OUTBOUND;
-        reader.strange = strcmp(chain, ruleset_chain_name(reader.rule.chain)) != 0;
+        reader.strange = find_chain(chain, &reader.rule.chain) < 0;
         nftnl_expr_foreach(encoded, read_expression, &reader);
         udata = nftnl_rule_get_data(encoded, NFTNL_RULE_USERDATA, &length);
         if (udata)
@@ -250,27 +403,6 @@ static int see_table(const struct nlmsghdr *message, void *argument)
     return MNL_CB_OK;
 }
 
-/* Sends a request and reads its answers up to the end of the dump or the acknowledgement. */
-static int ask(struct mnl_socket *socket, struct nlmsghdr *request, mnl_cb_t callback, void *argument)
-{
-    static char buffer[64 * 1024];
-    uint32_t seq = request->nlmsg_seq;
-    int r;
-
-    if (mnl_socket_sendto(socket, request, request->nlmsg_len) < 0)
-        return -errno;
-    do {
-        ssize_t n = mnl_socket_recvfrom(socket, buffer, sizeof buffer);
-
-        if (n < 0)
-            return -errno;
-        r = mnl_cb_run(buffer, (size_t)n, seq, mnl_socket_get_portid(socket), callback, argument);
-        if (r < 0)
-            return -errno;
-    } while (r > MNL_CB_STOP);
-    return 0;
-}
-
 static int ask_for_table(struct mnl_socket *socket, char *buffer)
 {
     struct nftnl_table *table = nftnl_table_alloc();
@@ -283,7 +415,7 @@ static int ask_for_table(struct mnl_socket *socket, char *buffer)
     nftnl_table_set_str(table, NFTNL_TABLE_NAME, RULESET_TABLE);
     request = nftnl_nlmsg_build_hdr(buffer, NFT_MSG_GETTABLE, NFPROTO_INET, NLM_F_ACK, 1);
     nftnl_table_nlmsg_build_payload(request, table);
-    r = ask(socket, request, see_table, NULL);
+    r = netlink_ask(socket, request, see_table, NULL);
     nftnl_table_free(table);
     return r;
 }
@@ -303,8 +435,8 @@ int decode_read(struct ruleset *ruleset, unsigned *ret_strange)
     for (uint32_t attempt = 0; r == 0 && attempt < MOST_DUMPS; attempt++) {
         ruleset_done(ruleset);
         *ret_strange = 0;
-        r = ask(socket, nftnl_nlmsg_build_hdr(buffer, NFT_MSG_GETRULE, NFPROTO_INET, NLM_F_DUMP, attempt + 2),
-                read_rule, &reading);
+        r = netlink_ask(socket, nftnl_nlmsg_build_hdr(buffer, NFT_MSG_GETRULE, NFPROTO_INET, NLM_F_DUMP, attempt + 2),
+                        read_rule, &reading);
         if (r != -EINTR)
             break;
         r = attempt + 1 < MOST_DUMPS ? 0 : r; /* the rules were changed meanwhile (NLM_F_DUMP_INTR) */

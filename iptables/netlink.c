@@ -77,3 +77,23 @@ int netlink_transact(struct mnl_socket *socket, const void *messages, size_t len
     }
     return r < 0 ? r : 0;
 }
+
+int netlink_ask(struct mnl_socket *socket, const struct nlmsghdr *request,
+                int (*take)(const struct nlmsghdr *answer, void *argument), void *argument)
+{
+    static char buffer[64 * 1024];
+    int r;
+
+    if (mnl_socket_sendto(socket, request, request->nlmsg_len) < 0)
+        return -errno;
+    do {
+        ssize_t n = mnl_socket_recvfrom(socket, buffer, sizeof buffer);
+
+        if (n < 0)
+            return -errno;
+        r = mnl_cb_run(buffer, (size_t)n, request->nlmsg_seq, mnl_socket_get_portid(socket), take, argument);
+        if (r < 0)
+            return -errno;
+    } while (r > MNL_CB_STOP);
+    return 0;
+}

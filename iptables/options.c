@@ -9,215 +9,90 @@
 
 #include "base/macros.h"
 #include "base/suggest.h"
-#include "base/units.h"
+#include "iptables/conflicts.h"
+#include "iptables/habits.h"
+#include "iptables/values.h"
 
 #define ENVIRONMENT_PREFIX "OUTRIGGER_INIT_"
-
-enum option_type {
-    OPTION_PORT,     /* uint64_t */
-    OPTION_DURATION, /* uint64_t milliseconds */
-    OPTION_IDS,      /* struct id_list */
-    OPTION_BLOCKS,   /* struct block_list */
-    OPTION_RANGES,   /* struct range_list */
-    OPTION_SWITCH,   /* bool */
-};
+#define MOST_HABITS        64
+#define FIRST_LONG         256 /* what getopt returns for long options begins here: rows, then habits */
 
 /* One row an option: parsing, environment variable and help come from it. */
 struct option_row {
     const char *name;
     char letter; /* 0: none */
-    enum option_type type;
+    enum value_type type;
     size_t offset;
-    const char *def;
+    const char *def; /* NULL: none */
     const char *help;
 };
 
 #define AT(member) offsetof(struct options, member)
 
 static const struct option_row rows[] = {
-    { "outbound-port", 'p', OPTION_PORT, AT(outbound_port), "15001", "where outgoing connections are sent" },
-    { "inbound-port", 'z', OPTION_PORT, AT(inbound_port), "15006", "where incoming connections are sent" },
-    { "proxy-uid", 'u', OPTION_IDS, AT(proxy_uids), "1337", "uids whose own connections are not captured" },
-    { "proxy-gid", 'g', OPTION_IDS, AT(proxy_gids), "1337", "gids whose own connections are not captured" },
-    { "include-outbound-cidrs", 'i', OPTION_BLOCKS, AT(include_outbound_cidrs), "*",
+    { "outbound-port", 'p', VALUE_PORT, AT(outbound_port), "15001", "where outgoing connections are sent" },
+    { "inbound-port", 'z', VALUE_PORT, AT(inbound_port), "15006", "where incoming connections are sent" },
+    { "proxy-uid", 'u', VALUE_IDS, AT(proxy_uids), "1337", "uids whose own connections are not captured" },
+    { "proxy-gid", 'g', VALUE_IDS, AT(proxy_gids), "1337", "gids whose own connections are not captured" },
+    { "include-outbound-cidrs", 'i', VALUE_BLOCKS, AT(include_outbound_cidrs), "*",
       "destinations to capture; * = all" },
-    { "exclude-outbound-cidrs", 'x', OPTION_BLOCKS, AT(exclude_outbound_cidrs), "", "destinations to leave alone" },
-    { "include-outbound-ports", 'q', OPTION_RANGES, AT(include_outbound_ports), "",
+    { "exclude-outbound-cidrs", 'x', VALUE_BLOCKS, AT(exclude_outbound_cidrs), "", "destinations to leave alone" },
+    { "include-outbound-ports", 'q', VALUE_RANGES, AT(include_outbound_ports), "",
       "ports to capture whatever the destination" },
-    { "exclude-outbound-ports", 'o', OPTION_RANGES, AT(exclude_outbound_ports), "", "outgoing ports to leave alone" },
-    { "include-inbound-ports", 'b', OPTION_RANGES, AT(include_inbound_ports), "*",
+    { "exclude-outbound-ports", 'o', VALUE_RANGES, AT(exclude_outbound_ports), "", "outgoing ports to leave alone" },
+    { "include-inbound-ports", 'b', VALUE_RANGES, AT(include_inbound_ports), "*",
       "incoming ports to capture; * = all" },
-    { "exclude-inbound-ports", 'd', OPTION_RANGES, AT(exclude_inbound_ports), "",
+    { "exclude-inbound-ports", 'd', VALUE_RANGES, AT(exclude_inbound_ports), "",
       "incoming ports to leave alone (15000 and 15021 always are)" },
-    { "dry-run", 'n', OPTION_SWITCH, AT(dry_run), NULL, "print the rules as `nft -f` reads them; change nothing" },
-    { "no-verify", 0, OPTION_SWITCH, AT(no_verify), NULL, "do not prove the rules with a connection" },
-    { "verify-timeout", 0, OPTION_DURATION, AT(verify_timeout_ms), "5s", "how long that may take" },
-    { "help", 'h', OPTION_SWITCH, AT(help), NULL, "print this" },
-    { "version", 0, OPTION_SWITCH, AT(version), NULL, "print the version" },
+    { "exclude-inbound-cidrs", 0, VALUE_BLOCKS, AT(exclude_inbound_cidrs), "",
+      "sources whose incoming connections are left alone" },
+    { "inbound-tunnel-port", 'e', VALUE_RANGES, AT(inbound_tunnel_ports), "",
+      "where another mesh's tunnel arrives; left alone" },
+    { "exclude-interfaces", 'c', VALUE_INTERFACES, AT(exclude_interfaces), "",
+      "interfaces to leave alone, both ways (eth1, tun*)" },
+    { "virtual-interfaces", 'k', VALUE_INTERFACES, AT(virtual_interfaces), "",
+      "interfaces of VMs or nested containers: what comes in there is outgoing" },
+    { "mode", 'm', VALUE_MODE, AT(mode), "redirect", "redirect, or tproxy: the app sees the client's address" },
+    { "tproxy-mark", 't', VALUE_NUMBER, AT(tproxy_mark), "1337", "the packet mark of mode tproxy" },
+    { "tproxy-route-table", 'r', VALUE_TABLE, AT(tproxy_route_table), "133", "the routing table of mode tproxy" },
+    { "drop-invalid", 0, VALUE_SWITCH, AT(drop_invalid), "on",
+      "drop packets that belong to no connection; the kernel would answer with a reset" },
+    { "dry-run", 'n', VALUE_SWITCH, AT(dry_run), NULL,
+      "print the rules as `nft -f` reads them; change nothing (trace: ask these options, not the kernel)" },
+    { "no-verify", 0, VALUE_SWITCH, AT(no_verify), NULL, "do not prove the rules with a connection" },
+    { "verify-timeout", 0, VALUE_DURATION, AT(verify_timeout_ms), "5s", "how long that may take" },
+    { "explain", 0, VALUE_SWITCH, AT(explain), NULL, "show: each rule's reason and what it has seen" },
+    { "to", 0, VALUE_TEXT, AT(to), NULL, "trace: the destination, ADDRESS:PORT" },
+    { "from", 0, VALUE_TEXT, AT(from), NULL, "trace: the source address, where it matters" },
+    { "uid", 0, VALUE_ID, AT(uid), "0", "trace: whose outgoing connection" },
+    { "gid", 0, VALUE_ID, AT(gid), "0", "trace: the same" },
+    { "in-interface", 0, VALUE_TEXT, AT(in_interface), NULL, "trace: it comes in, by this interface" },
+    { "out-interface", 0, VALUE_TEXT, AT(out_interface), NULL,
+      "trace: it leaves by this one, instead of where the routes send it" },
+    { "help", 'h', VALUE_SWITCH, AT(help), NULL, "print this" },
+    { "version", 0, VALUE_SWITCH, AT(version), NULL, "print the version" },
 };
 
-static const char *const subcommands[] = { "apply", "verify", "show", "remove" };
+static const char *const commands[COMMAND_COUNT] = {
+    [COMMAND_APPLY] = "apply", [COMMAND_VERIFY] = "verify", [COMMAND_SHOW] = "show",
+    [COMMAND_TRACE] = "trace", [COMMAND_REMOVE] = "remove",
+};
 
-static int complain(const char *source, const char *value, const char *why)
+const char *options_command_name(enum command command)
 {
-    fprintf(stderr, "outrigger-init: %s: \"%s\": %s\n", source, value, why);
-    return -EINVAL;
-}
-
-static int parse_port(const char *source, const char *text, void *at)
-{
-    uint64_t port;
-
-    if (units_parse_number(text, &port) < 0 || port < 1 || port > 65535)
-        return complain(source, text, "a port is a number from 1 to 65535");
-    memcpy(at, &port, sizeof port);
-    return 0;
-}
-
-static int parse_duration(const char *source, const char *text, void *at)
-{
-    uint64_t ms;
-
-    if (units_parse_duration(text, &ms) < 0 || ms < 1 || ms > 600000)
-        return complain(source, text, "allowed: 1ms to 10m, as 500ms, 5s, 1m");
-    memcpy(at, &ms, sizeof ms);
-    return 0;
-}
-
-static int parse_id(const char *source, const char *word, uint32_t *ret_id)
-{
-    uint64_t id;
-
-    if (units_parse_number(word, &id) < 0 || id < 1 || id >= UINT32_MAX)
-        return complain(
-            source, word,
-            "a uid or gid is a number from 1 to 4294967294 (with 0, all of root's traffic would go past the proxy)");
-    *ret_id = (uint32_t)id;
-    return 0;
-}
-
-static int parse_block(const char *source, const char *word, struct cidr *ret_block)
-{
-    const char *why;
-
-    return cidr_parse(word, ret_block, &why) < 0 ? complain(source, word, why) : 0;
-}
-
-static int parse_range(const char *source, const char *word, struct port_range *ret_range)
-{
-    const char *why;
-
-    return port_range_parse(word, ret_range, &why) < 0 ? complain(source, word, why) : 0;
-}
-
-static size_t item_size(enum option_type type)
-{
-    switch (type) {
-    case OPTION_IDS:
-        return sizeof(uint32_t);
-    case OPTION_BLOCKS:
-        return sizeof(struct cidr);
-    default:
-        return sizeof(struct port_range);
-    }
-}
-
-static int parse_item(enum option_type type, const char *source, const char *word, void *item)
-{
-    switch (type) {
-    case OPTION_IDS:
-        return parse_id(source, word, item);
-    case OPTION_BLOCKS:
-        return parse_block(source, word, item);
-    default:
-        return parse_range(source, word, item);
-    }
-}
-
-static void store_list(enum option_type type, void *at, bool all, void *items, size_t count)
-{
-    if (type == OPTION_IDS) {
-        struct id_list *list = at;
-
-        free(list->items);
-        *list = (struct id_list){ items, count };
-    } else if (type == OPTION_BLOCKS) {
-        struct block_list *list = at;
-
-        free(list->items);
-        *list = (struct block_list){ all, items, count };
-    } else {
-        struct range_list *list = at;
-
-        free(list->items);
-        *list = (struct range_list){ all, items, count };
-    }
-}
-
-/* Words with commas between; an empty text is an empty list. */
-static int parse_list(enum option_type type, const char *source, const char *text, void *at)
-{
-    char *copy, *rest, *word, *items;
-    size_t count = 0;
-    int r = 0;
-
-    if (type != OPTION_IDS && strcmp(text, "*") == 0) {
-        store_list(type, at, true, NULL, 0);
-        return 0;
-    }
-    copy = strdup(text);
-    items = calloc(OPTIONS_MOST_ITEMS, item_size(type));
-    if (!copy || !items) {
-        free(copy);
-        free(items);
-        return -ENOMEM;
-    }
-    rest = text[0] == '\0' ? NULL : copy;
-    while (r != -ENOMEM && (word = strsep(&rest, ","))) {
-        int one;
-
-        if (count == OPTIONS_MOST_ITEMS) {
-            r = complain(source, text, "at most 256 entries are allowed");
-            break;
-        }
-        one = parse_item(type, source, word, items + count * item_size(type));
-        if (one == 0)
-            count++;
-        else
-            r = one;
-    }
-    free(copy);
-    store_list(type, at, false, items, count);
-    return r;
-}
-
-static int parse_switch(const char *source, const char *text, void *at)
-{
-    bool on = strcmp(text, "true") == 0 || strcmp(text, "1") == 0 || strcmp(text, "on") == 0;
-
-    if (!on && strcmp(text, "false") != 0 && strcmp(text, "0") != 0 && strcmp(text, "off") != 0)
-        return complain(source, text, "allowed: true or false");
-    memcpy(at, &on, sizeof on);
-    return 0;
+    return commands[command];
 }
 
 static int parse_value(const struct option_row *row, const char *source, const char *text, struct options *options)
 {
-    void *at = (char *)options + row->offset;
-
-    if (strncmp(row->name, "exclude-", strlen("exclude-")) == 0 && strcmp(text, "*") == 0)
-        return complain(source, text, "everything cannot be excluded; capture less with the include options instead");
-
-    switch (row->type) {
-    case OPTION_PORT:
-        return parse_port(source, text, at);
-    case OPTION_DURATION:
-        return parse_duration(source, text, at);
-    case OPTION_SWITCH:
-        return parse_switch(source, text, at);
-    default:
-        return parse_list(row->type, source, text, at);
+    if (strncmp(row->name, "exclude-", strlen("exclude-")) == 0 && strcmp(text, "*") == 0) {
+        fprintf(stderr,
+                "outrigger-init: %s: \"*\": everything cannot be excluded; capture less with the include options "
+                "instead\n",
+                source);
+        return -EINVAL;
     }
+    return value_parse(row->type, source, text, (char *)options + row->offset);
 }
 
 /* Keeps the worst of what happened so far. */
@@ -244,6 +119,41 @@ static int parse_environment(struct options *options)
     return worst;
 }
 
+static const struct option_row *find_row(const char *name)
+{
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+        if (strcmp(rows[i].name, name) == 0)
+            return &rows[i];
+    }
+    return NULL;
+}
+
+/* "" and the words for off ask for nothing. */
+static bool asks_for_nothing(const char *value)
+{
+    return value && (value[0] == '\0' || strcmp(value, "false") == 0 || strcmp(value, "0") == 0);
+}
+
+static int take_habit(const struct habit *habit, const char *value, struct options *options)
+{
+    char source[64];
+
+    snprintf(source, sizeof source, "--%s", habit->name);
+    switch (habit->kind) {
+    case HABIT_ALIAS:
+        return parse_value(find_row(habit->ours), source, value ? value : "true", options);
+    case HABIT_IGNORED:
+        fprintf(stderr, "outrigger-init: %s has no effect here: %s\n", source, habit->why);
+        return 0;
+    case HABIT_REFUSED:
+        if (asks_for_nothing(value))
+            return 0;
+        fprintf(stderr, "outrigger-init: %s is not supported: %s\n", source, habit->why);
+        return -EINVAL;
+    }
+    return -EINVAL;
+}
+
 static int complain_unknown(const char *word)
 {
     const char *names[ARRAY_SIZE(rows)];
@@ -259,83 +169,119 @@ static int complain_unknown(const char *word)
     return -EINVAL;
 }
 
-static int parse_words(int argc, char **argv, struct options *options)
+/* getopt's view of rows and habits. */
+struct known {
+    struct option options[ARRAY_SIZE(rows) + MOST_HABITS + 1];
+    size_t habit_count;
+    char letters[2 * (ARRAY_SIZE(rows) + MOST_HABITS) + 2];
+};
+
+static bool takes_value(const struct habit *habit)
 {
-    struct option known[ARRAY_SIZE(rows) + 1] = { 0 };
-    char letters[2 * ARRAY_SIZE(rows) + 2] = ":", *letter = letters + 1;
-    int worst = 0, choice;
+    const struct option_row *row = habit->kind == HABIT_ALIAS ? find_row(habit->ours) : NULL;
 
+    return row ? row->type != VALUE_SWITCH : habit->valued;
+}
+
+static void know(struct known *known)
+{
+    char *letter = known->letters;
+    size_t count = 0;
+
+    *letter++ = ':';
     for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
-        bool takes = rows[i].type != OPTION_SWITCH;
+        bool takes = rows[i].type != VALUE_SWITCH;
 
-        known[i] = (struct option){ rows[i].name, takes ? required_argument : optional_argument, NULL, (int)i + 256 };
+        known->options[count] = (struct option){ rows[i].name, takes ? required_argument : optional_argument, NULL,
+                                                 FIRST_LONG + (int)count };
+        count++;
         if (rows[i].letter) {
             *letter++ = rows[i].letter;
             if (takes)
                 *letter++ = ':';
         }
     }
+    for (size_t i = 0; habits[i].name && i < MOST_HABITS; i++) {
+        known->options[count] = (struct option){ habits[i].name,
+                                                 takes_value(&habits[i]) ? required_argument : optional_argument, NULL,
+                                                 FIRST_LONG + (int)count };
+        count++;
+        known->habit_count++;
+        if (habits[i].letter)
+            *letter++ = habits[i].letter;
+    }
+}
+
+static const struct habit *find_habit(const struct known *known, int choice)
+{
+    for (size_t i = 0; i < known->habit_count; i++) {
+        if (choice == FIRST_LONG + (int)(ARRAY_SIZE(rows) + i) || (habits[i].letter && choice == habits[i].letter))
+            return &habits[i];
+    }
+    return NULL;
+}
+
+static const struct option_row *find_choice(int choice)
+{
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+        if (choice == FIRST_LONG + (int)i || (rows[i].letter && choice == rows[i].letter))
+            return &rows[i];
+    }
+    return NULL;
+}
+
+static int parse_words(int argc, char **argv, struct options *options)
+{
+    struct known known = { 0 };
+    int worst = 0, choice;
+
+    know(&known);
     opterr = 0;
-    while ((choice = getopt_long(argc, argv, letters, known, NULL)) != -1) {
-        const struct option_row *row = NULL;
+    while ((choice = getopt_long(argc, argv, known.letters, known.options, NULL)) != -1) {
+        const struct option_row *row = find_choice(choice);
+        const struct habit *habit = find_habit(&known, choice);
         char source[64];
 
-        for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
-            if (choice == (int)i + 256 || (rows[i].letter && choice == rows[i].letter))
-                row = &rows[i];
-        }
         if (choice == ':') {
             fprintf(stderr, "outrigger-init: %s needs a value\n", argv[optind - 1]);
             worst = worse(worst, -EINVAL);
-        } else if (!row)
-            worst = worse(worst, complain_unknown(argv[optind - 1]));
-        else {
+        } else if (row) {
             snprintf(source, sizeof source, "--%s", row->name);
             worst = worse(worst, parse_value(row, source, optarg ? optarg : "true", options));
-        }
+        } else if (habit)
+            worst = worse(worst, take_habit(habit, optarg, options));
+        else
+            worst = worse(worst, complain_unknown(argv[optind - 1]));
     }
     return worst;
 }
 
-static int parse_subcommand(int argc, char **argv, bool words_are_known, struct options *options)
+/* Istio's containers name the program as their first argument. */
+static bool names_apply(const char *word)
 {
-    options->subcommand = optind < argc ? argv[optind] : subcommands[0];
+    return strcmp(word, "istio-iptables") == 0 || strcmp(word, "istio-nftables") == 0;
+}
+
+static int parse_command(int argc, char **argv, bool words_are_known, struct options *options)
+{
+    const char *word = optind < argc ? argv[optind] : commands[COMMAND_APPLY];
+
     if (!words_are_known)
         return 0; /* the value of an unknown option would look like a command */
     if (optind + 1 < argc) {
         fprintf(stderr, "outrigger-init: unexpected argument \"%s\"\n", argv[optind + 1]);
         return -EINVAL;
     }
-    for (size_t i = 0; i < ARRAY_SIZE(subcommands); i++) {
-        if (strcmp(options->subcommand, subcommands[i]) == 0)
+    if (names_apply(word))
+        return 0;
+    for (enum command command = 0; command < COMMAND_COUNT; command++) {
+        if (strcmp(word, commands[command]) == 0) {
+            options->command = command;
             return 0;
+        }
     }
-    fprintf(stderr, "outrigger-init: unknown command \"%s\"; allowed: apply, verify, show, remove\n",
-            options->subcommand);
+    fprintf(stderr, "outrigger-init: unknown command \"%s\"; allowed: apply, verify, show, trace, remove\n", word);
     return -EINVAL;
-}
-
-/* What no single option can see. */
-static int check_together(const struct options *options)
-{
-    int r = 0;
-
-    if (options->outbound_port == options->inbound_port) {
-        fprintf(stderr, "outrigger-init: --inbound-port: the same port as --outbound-port\n");
-        r = -EINVAL;
-    }
-    if (options->dry_run && strcmp(options->subcommand, "apply") != 0) {
-        fprintf(stderr, "outrigger-init: --dry-run belongs to apply, not to %s\n", options->subcommand);
-        r = -EINVAL;
-    }
-    if (options->proxy_uids.count == 0 && options->proxy_gids.count == 0) {
-        fprintf(
-            stderr,
-            "outrigger-init: --proxy-uid: neither a uid nor a gid of the proxy is given; its own connections would be "
-            "captured again\n");
-        r = -EINVAL;
-    }
-    return r;
 }
 
 int options_parse(int argc, char **argv, struct options *options)
@@ -350,22 +296,16 @@ int options_parse(int argc, char **argv, struct options *options)
     worst = worse(worst, parse_environment(options));
     words = parse_words(argc, argv, options);
     worst = worse(worst, words);
-    worst = worse(worst, parse_subcommand(argc, argv, words == 0, options));
+    worst = worse(worst, parse_command(argc, argv, words == 0, options));
     if (worst == 0)
-        worst = check_together(options);
+        worst = conflicts_check(options);
     return worst;
 }
 
 void options_done(struct options *options)
 {
-    free(options->proxy_uids.items);
-    free(options->proxy_gids.items);
-    free(options->include_outbound_cidrs.items);
-    free(options->exclude_outbound_cidrs.items);
-    free(options->include_outbound_ports.items);
-    free(options->exclude_outbound_ports.items);
-    free(options->include_inbound_ports.items);
-    free(options->exclude_inbound_ports.items);
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
+        value_done(rows[i].type, (char *)options + rows[i].offset);
 }
 
 void options_print_help(void)
@@ -381,5 +321,50 @@ void options_print_help(void)
     }
     printf("\nPorts are numbers or ranges (5000-5010); lists have commas between their entries. Every option can also "
            "be given\n"
-           "in the environment: --outbound-port as " ENVIRONMENT_PREFIX "OUTBOUND_PORT, and so on.\n");
+           "in the environment: --outbound-port as " ENVIRONMENT_PREFIX "OUTBOUND_PORT, and so on. The long names of "
+           "istio-iptables\n"
+           "and of linkerd's proxy-init are understood too.\n");
+}
+
+static void print_environment_name(const char *name)
+{
+    printf(ENVIRONMENT_PREFIX);
+    for (const char *c = name; *c; c++)
+        putchar(*c == '-' ? '_' : toupper((unsigned char)*c));
+}
+
+static void print_habits(enum habit_kind kind)
+{
+    for (const struct habit *habit = habits; habit->name; habit++) {
+        if (habit->kind != kind)
+            continue;
+        if (kind == HABIT_ALIAS)
+            printf("| `--%s` | is `--%s` |\n", habit->name, habit->ours);
+        else
+            printf("| `--%s` | %s: %s |\n", habit->name, kind == HABIT_IGNORED ? "no effect" : "refused when asked for",
+                   habit->why);
+    }
+}
+
+void options_print_reference(void)
+{
+    printf("| option | environment | default | meaning |\n| --- | --- | --- | --- |\n");
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+        const struct option_row *row = &rows[i];
+
+        printf("| ");
+        if (row->letter)
+            printf("`-%c`, ", row->letter);
+        printf("`--%s` | `", row->name);
+        print_environment_name(row->name);
+        printf("` | %s%s%s | %s |\n", row->def && row->def[0] ? "`" : "", row->def ? row->def : "",
+               row->def && row->def[0] ? "`" : "", row->help);
+    }
+    printf("\n## Of istio-iptables and of linkerd's proxy-init\n\n"
+           "The arguments of an existing init container work as they are; a first argument `istio-iptables` is "
+           "`apply`.\n\n"
+           "| option | here |\n| --- | --- |\n");
+    print_habits(HABIT_ALIAS);
+    print_habits(HABIT_IGNORED);
+    print_habits(HABIT_REFUSED);
 }

@@ -10,5 +10,11 @@ void render_table(const struct ruleset *ruleset, struct strbuf *text);
 /* The same with what replaces an older table in the same transaction before it. */
 void render_script(const struct ruleset *ruleset, struct strbuf *text);
 
-/* Appends one rule, without its comment. */
+/* Appends what a rule asks for and does, without its counter and comment: `tcp dport 22 return`. */
 void render_rule(const struct rule *rule, struct strbuf *text);
+
+/* The rule's place in its chain, from 1. */
+unsigned render_number(const struct ruleset *ruleset, const struct rule *rule);
+
+/* Appends the rules as a table for people: number, what it has counted, the rule, and its reason in words. */
+void render_explanation(const struct ruleset *ruleset, struct strbuf *text);

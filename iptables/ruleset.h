@@ -4,6 +4,7 @@
  */
 #pragma once
 
+#include <net/if.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -17,30 +18,48 @@
 #define RULE_REASON_SIZE   96
 
 enum match_kind {
-    MATCH_OUT_LOOPBACK, /* leaves through lo */
-    MATCH_UID,          /* of the socket's owner */
+    MATCH_IN_LOOPBACK,   /* comes in by lo */
+    MATCH_OUT_LOOPBACK,  /* leaves through lo */
+    MATCH_IN_INTERFACE,  /* by name */
+    MATCH_OUT_INTERFACE, /* by name */
+    MATCH_UID,           /* of the socket's owner */
     MATCH_GID,
     MATCH_SOURCE,
     MATCH_DESTINATION,
-    MATCH_PORT, /* destination port */
+    MATCH_PORT,         /* destination port */
+    MATCH_MARK,         /* the packet's mark */
+    MATCH_TRACKED_MARK, /* the mark that conntrack keeps with the connection */
+    MATCH_REPLY,        /* the packet goes against the connection's direction */
+    MATCH_INVALID,      /* conntrack can place it in no connection */
 };
 
 struct match {
     enum match_kind kind;
     bool negated;
-    uint32_t id;             /* MATCH_UID, MATCH_GID */
-    struct cidr block;       /* MATCH_SOURCE, MATCH_DESTINATION */
-    struct port_range ports; /* MATCH_PORT */
+    union {
+        uint32_t id;              /* MATCH_UID, MATCH_GID, MATCH_MARK, MATCH_TRACKED_MARK */
+        struct cidr block;        /* MATCH_SOURCE, MATCH_DESTINATION */
+        struct port_range ports;  /* MATCH_PORT */
+        char interface[IFNAMSIZ]; /* MATCH_IN_INTERFACE, MATCH_OUT_INTERFACE; a last `*` stands for any rest */
+    };
 };
 
 enum verdict {
-    VERDICT_RETURN,   /* left alone */
-    VERDICT_REDIRECT, /* to `port` of this machine */
+    VERDICT_RETURN,    /* left alone */
+    VERDICT_REDIRECT,  /* to `port` of this machine */
+    VERDICT_TPROXY,    /* to the transparent socket on `port`, with `mark` */
+    VERDICT_SET_MARK,  /* the packet gets `mark`, and the next rule is asked */
+    VERDICT_SAVE_MARK, /* conntrack keeps `mark`, and the next rule is asked */
+    VERDICT_DROP,
 };
 
+/* In the order in which the table lists them. */
 enum chain {
-    CHAIN_OUTBOUND, /* nat, hook output: connections that this network namespace makes */
-    CHAIN_INBOUND,  /* nat, hook prerouting: connections that come in */
+    CHAIN_OUTBOUND, /* nat, output: connections that this network namespace makes */
+    CHAIN_INBOUND,  /* nat, prerouting: connections that come in */
+    CHAIN_TPROXY,   /* filter, prerouting: the same in TPROXY mode, before nat */
+    CHAIN_REPLIES,  /* route, output: in TPROXY mode, what the app answers goes back to the proxy */
+    CHAIN_INVALID,  /* filter, prerouting */
     CHAIN_COUNT
 };
 
@@ -50,6 +69,8 @@ struct rule {
     size_t match_count;
     enum verdict verdict;
     uint16_t port;
+    uint32_t mark;
+    uint64_t packets, bytes;       /* what the kernel has counted; 0 in a plan */
     char reason[RULE_REASON_SIZE]; /* in words; the rule's comment */
 };
 
@@ -64,18 +85,47 @@ void ruleset_done(struct ruleset *ruleset);
 /* Appends a copy. Returns 0, -ENOMEM, or -E2BIG beyond RULESET_MOST_RULES. */
 int ruleset_append(struct ruleset *ruleset, const struct rule *rule);
 
-const char *ruleset_chain_name(enum chain chain);
-
 /* Whether the chain has any rule. */
 bool ruleset_has_chain(const struct ruleset *ruleset, enum chain chain);
 
-/* A connection as the rules see it. */
+/* Whether both say the same, whatever was counted. */
+bool ruleset_equal(const struct ruleset *a, const struct ruleset *b);
+
+/* The mark of TPROXY mode, or 0 when no rule has one. */
+uint32_t ruleset_mark(const struct ruleset *ruleset);
+
+/* A base chain's place. */
+struct chain_place {
+    const char *name;
+    const char *type; /* nat, filter or route */
+    uint32_t hook;    /* NF_INET_… */
+    int32_t priority;
+    const char *text; /* type, hook, priority and policy, as `nft list table` writes them */
+};
+
+const struct chain_place *ruleset_chain_place(enum chain chain);
+
+/* The first packet of a connection as the rules see it. */
 struct flow {
-    enum chain chain;
-    bool out_loopback;
+    const char *in_interface;  /* NULL when this namespace makes the connection */
+    const char *out_interface; /* NULL when it comes in */
     uint32_t uid, gid;
     const struct sockaddr *source, *destination;
 };
 
-/* The rule that decides about `flow`, or NULL when none does: then the connection is left alone. Pure. */
-const struct rule *ruleset_decide(const struct ruleset *ruleset, const struct flow *flow);
+/* The rule of `chain` that decides about `flow`, or NULL when none does: then the chain leaves it alone. Pure. */
+const struct rule *ruleset_decide(const struct ruleset *ruleset, enum chain chain, const struct flow *flow);
+
+/* The same over the chains that it passes, in their order. */
+const struct rule *ruleset_trace(const struct ruleset *ruleset, const struct flow *flow);
+
+/* Where a connection ends up. */
+enum landing {
+    LANDS_DIRECT,   /* where it was going */
+    LANDS_OUTBOUND, /* at the proxy's outbound port */
+    LANDS_INBOUND,  /* at the proxy's inbound port */
+    LANDS_DROPPED,  /* nowhere */
+};
+
+/* What the rule that decides, or none (NULL), makes of the connection. */
+enum landing ruleset_landing(const struct ruleset *ruleset, const struct rule *rule);

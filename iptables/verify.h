@@ -1,4 +1,4 @@
-/* Proof by a real connection that what the app dials arrives at the proxy's capture port. */
+/* Proof by real connections that what the app dials, and what comes in, arrives at the proxy's capture ports. */
 #pragma once
 
 #include "iptables/options.h"
@@ -8,11 +8,12 @@
 #define VERIFY_EXIT_FAILED 95
 
 /*
- * Dials a documentation address of each family as another uid than the proxy's. The connection must arrive at the
- * capture port with its original destination: at ours, or where a running proxy holds the port, at its own, which
- * answers. Prints one line a family; one that cannot be tried (no route, not captured by these options) is no failure.
+ * For each family: dials an address that these rules capture as another user than the proxy's, and one of this machine
+ * as the proxy's user. The connection must arrive at the capture port with its original destination: at our own
+ * listener there, or where a running proxy holds the port, at the proxy, which answers. Prints a line each; what cannot
+ * be tried (no route, nothing captured, not allowed to become the user) is said and is no failure.
  *
- * ret_proven   how many families were proven
- * Returns 0, or -EPROTO when a connection did not arrive.
+ * ret_proven   how many were proven
+ * Returns 0, or -EPROTO when a connection did not arrive; then what went wrong and what to do is printed.
  */
 int verify_run(const struct options *options, const struct ruleset *ruleset, unsigned *ret_proven);

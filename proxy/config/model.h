@@ -25,6 +25,11 @@ enum discovery {
     DISCOVERY_ORIGINAL_DESTINATION,
 };
 
+enum inbound_mode {
+    INBOUND_REDIRECT,
+    INBOUND_TPROXY,
+};
+
 enum unmatched_policy {
     UNMATCHED_PASSTHROUGH,
     UNMATCHED_REFUSE,
@@ -151,6 +156,8 @@ struct intercept_config {
     } outbound;
     struct {
         uint64_t port;
+        uint64_t mode; /* enum inbound_mode */
+        uint64_t tproxy_mark;
         struct {
             struct inbound_port_config *items;
             size_t count;

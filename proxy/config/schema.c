@@ -24,6 +24,7 @@ static const char *const log_levels[] = { "error", "warning", "info", "debug", N
 static const char *const log_formats[] = { "json", "text", NULL };
 static const char *const discoveries[] = { "static", "original_destination", NULL };
 static const char *const unmatched_policies[] = { "passthrough", "refuse", NULL };
+static const char *const inbound_modes[] = { "redirect", "tproxy", NULL };
 static const char *const retry_causes[] = { "refused", "timeout", "unreachable", "reset_before_reply", NULL };
 
 static const struct field log_fields[] = {
@@ -427,6 +428,23 @@ static const struct field inbound_fields[] = {
       .def = 15006,
       .reload = RELOAD_RESTART,
       .doc = "Where outrigger-init sends connections to the app." },
+    { .key = "mode",
+      .type = FIELD_ENUM,
+      .offset = INBOUND_OFFSET(mode),
+      .names = inbound_modes,
+      .def = INBOUND_REDIRECT,
+      .reload = RELOAD_RESTART,
+      .doc =
+          "As `outrigger-init --mode` was told. `tproxy`: the app sees the client's own address; the proxy needs uid "
+          "0, gid 1337 and NET_ADMIN for it." },
+    { .key = "tproxy_mark",
+      .type = FIELD_NUMBER,
+      .offset = INBOUND_OFFSET(tproxy_mark),
+      .min = 1,
+      .max = UINT32_MAX,
+      .def = 1337,
+      .reload = RELOAD_RESTART,
+      .doc = "The packet mark of mode tproxy, as `outrigger-init --tproxy-mark` was told." },
     { .key = "ports",
       .type = FIELD_LIST,
       .offset = INBOUND_OFFSET(ports),

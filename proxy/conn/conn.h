@@ -51,6 +51,7 @@ struct conn {
     struct conn_direction to_upstream, to_client;
     struct timer timer;
     union inet_address original; /* where the client was going; AF_UNSPEC on plain listeners */
+    bool transparent;            /* its socket has the original destination's address: the app gets the client's */
     uint64_t started_ms;
     uint64_t last_byte_ms; /* when a byte last passed, or the state changed */
     unsigned turn, attempt;

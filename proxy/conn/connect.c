@@ -85,6 +85,29 @@ static const struct sockaddr *source_of(const struct conn *conn, union inet_addr
     return &source->any;
 }
 
+/* A destination on loopback cannot answer another machine's address, so it gets the proxy's. */
+static bool keeps_client_address(const struct conn *conn)
+{
+    const struct sockaddr *destination = destination_of(conn);
+
+    return conn->transparent && destination->sa_family == conn->original.family && !sockaddr_is_loopback(destination);
+}
+
+static int dial(struct conn *conn, int *ret_fd, bool *ret_in_progress)
+{
+    struct worker *worker = conn->worker;
+    union inet_address address;
+    socklen_t length = sizeof address;
+
+    if (!keeps_client_address(conn))
+        return dialer_connect(destination_of(conn), source_of(conn, &address), ret_fd, ret_in_progress);
+    if (getpeername(conn->client.transport.fd, &address.any, &length) < 0)
+        return -errno;
+    return dialer_connect_as(destination_of(conn), &address.any,
+                             (uint32_t)worker->shared->config->intercept.inbound.tproxy_mark, &worker->random, ret_fd,
+                             ret_in_progress);
+}
+
 static void take_endpoint(struct conn *conn)
 {
     conn->endpoint = cluster_pick(conn->cluster, conn->turn, conn->attempt);
@@ -122,14 +145,13 @@ static void on_attempt_event(evutil_socket_t fd, short what, void *argument);
 static int attempt(struct conn *conn, uint64_t now_ms)
 {
     struct worker *worker = conn->worker;
-    union inet_address source;
     bool in_progress;
     int fd, r;
 
     conn_move(conn, CONN_CONNECTING);
     conn->last_byte_ms = now_ms;
     take_endpoint(conn);
-    r = dialer_connect(destination_of(conn), source_of(conn, &source), &fd, &in_progress);
+    r = dial(conn, &fd, &in_progress);
     if (r < 0)
         return r;
     transport_tcp_open(&conn->upstream.transport, fd, worker->base, in_progress ? on_attempt_event : relay_on_upstream,

@@ -2,8 +2,7 @@
 
 #include <errno.h>
 #include <stdio.h>
-#include <string.h>
-#include <unistd.h>
+#include <sys/socket.h>
 
 #include "base/interception.h"
 #include "proxy/conn/conn.h"
@@ -12,14 +11,23 @@
 #include "proxy/net/original_dst.h"
 #include "proxy/worker/worker.h"
 
-static bool is_probe(const union inet_address *destination)
+static uint16_t client_port(const struct conn *conn)
 {
-    union inet_address probe;
-    const char *host = destination->family == AF_INET ? INTERCEPTION_PROBE_IPV4 : INTERCEPTION_PROBE_IPV6;
+    union inet_address client;
+    socklen_t length = sizeof client;
 
-    return sockaddr_port(&destination->any) == INTERCEPTION_PROBE_PORT &&
-           sockaddr_parse_host(host, INTERCEPTION_PROBE_PORT, &probe) == 0 &&
-           sockaddr_equal(&probe.any, &destination->any);
+    return getpeername(conn->client.transport.fd, &client.any, &length) < 0 ? 0 : sockaddr_port(&client.any);
+}
+
+/* See base/interception.h. */
+static bool is_probe(const struct conn *conn)
+{
+    bool has_probe_port = sockaddr_port(&conn->original.any) == INTERCEPTION_PROBE_PORT;
+
+    if (conn->direction == DIRECTION_INBOUND)
+        return has_probe_port && interception_is_app_source(&conn->original.any);
+    return interception_is_probe_address(&conn->original.any) ||
+           (has_probe_port && client_port(conn) == INTERCEPTION_PROBE_PORT);
 }
 
 /* The answer to outrigger-init verify: that the proxy is here, and where the probe was going. */
@@ -31,6 +39,21 @@ static void answer_probe(struct conn *conn)
 
     conn->client.transport.ops->write(&conn->client.transport, line, (size_t)length, false);
     conn_end(conn, END_PROBE);
+}
+
+/* Where the client was going. Returns 0, or -ENOENT when the connection was not intercepted. */
+static int find_original(struct conn *conn, const struct worker_listener *listener)
+{
+    union inet_address own;
+    socklen_t length = sizeof own;
+
+    if (listener->transparent && getsockname(conn->client.transport.fd, &own.any, &length) == 0 &&
+        sockaddr_port(&own.any) != listener->port) {
+        conn->original = own;
+        conn->transparent = true;
+        return 0;
+    }
+    return original_dst_get(conn->client.transport.fd, listener->family, &conn->original);
 }
 
 /* Dialling an own capture port would come back here, and again. */
@@ -53,7 +76,7 @@ void routing_begin(struct conn *conn, const struct worker_listener *listener)
         connect_begin(conn);
         return;
     }
-    if (original_dst_get(conn->client.transport.fd, listener->family, &conn->original) < 0) {
+    if (find_original(conn, listener) < 0) {
         conn_end(conn, END_NOT_INTERCEPTED);
         return;
     }
@@ -61,13 +84,13 @@ void routing_begin(struct conn *conn, const struct worker_listener *listener)
         conn_end(conn, sockaddr_port(&conn->original.any) == listener->port ? END_NOT_INTERCEPTED : END_LOOP);
         return;
     }
+    if (is_probe(conn)) {
+        answer_probe(conn);
+        return;
+    }
     if (conn->direction == DIRECTION_INBOUND) {
         cluster = cluster_set_match_inbound(clusters, sockaddr_port(&conn->original.any));
     } else {
-        if (is_probe(&conn->original)) {
-            answer_probe(conn);
-            return;
-        }
         cluster = cluster_set_match_outbound(clusters, &conn->original.any);
         if (!cluster && conn->worker->shared->config->intercept.outbound.unmatched == UNMATCHED_REFUSE) {
             conn_end(conn, END_UNMATCHED);

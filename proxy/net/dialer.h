@@ -2,7 +2,10 @@
 #pragma once
 
 #include <stdbool.h>
+#include <stdint.h>
 #include <sys/socket.h>
+
+#include "base/random.h"
 
 /*
  * Opens a non-blocking socket and begins to connect it.
@@ -15,6 +18,14 @@
  */
 int dialer_connect(const struct sockaddr *destination, const struct sockaddr *source, int *ret_fd,
                    bool *ret_in_progress);
+
+/*
+ * The same with the source address of `client`, which is another machine's, and packets that carry `mark`, by which the
+ * rules of mode tproxy bring the answers back here. The port is a random one: with the client's own, conntrack would
+ * take this for the connection that the client made.
+ */
+int dialer_connect_as(const struct sockaddr *destination, const struct sockaddr *client, uint32_t mark,
+                      struct random *random, int *ret_fd, bool *ret_in_progress);
 
 /* How a pending attempt ended: 0 or a negative errno. */
 int dialer_result(int fd);

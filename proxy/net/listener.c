@@ -9,9 +9,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "proxy/net/sockopt.h"
+
 #define BACKLOG 4096
 
-static int bind_socket(const struct sockaddr *address, bool shared, int *ret_fd)
+static int bind_socket(const struct sockaddr *address, bool shared, bool transparent, int *ret_fd)
 {
     int fd, r, on = 1;
 
@@ -21,6 +23,7 @@ static int bind_socket(const struct sockaddr *address, bool shared, int *ret_fd)
     if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) < 0 ||
         (shared && setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof on) < 0) ||
         (address->sa_family == AF_INET6 && setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof on) < 0) ||
+        (transparent && sockopt_set_transparent(fd, address->sa_family) < 0) ||
         setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on) < 0 || /* accepted sockets inherit it */
         bind(fd, address, sockaddr_length(address)) < 0) {
         r = -errno;
@@ -35,18 +38,18 @@ int listener_check_free(const struct sockaddr *address)
 {
     int fd, r;
 
-    r = bind_socket(address, false, &fd);
+    r = bind_socket(address, false, false, &fd);
     if (r < 0)
         return r;
     close(fd);
     return 0;
 }
 
-int listener_open(const struct sockaddr *address, bool shared, int *ret_fd)
+int listener_open(const struct sockaddr *address, bool shared, bool transparent, int *ret_fd)
 {
     int fd, r;
 
-    r = bind_socket(address, shared, &fd);
+    r = bind_socket(address, shared, transparent, &fd);
     if (r < 0)
         return r;
     if (listen(fd, BACKLOG) < 0) {

@@ -51,6 +51,20 @@ void sockopt_set_keepalive(int fd, uint64_t keepalive_ms, uint64_t dead_peer_ms)
     set(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
 }
 
+int sockopt_set_transparent(int fd, sa_family_t family)
+{
+    int on = 1;
+    int r = family == AF_INET ? setsockopt(fd, IPPROTO_IP, IP_TRANSPARENT, &on, sizeof on)
+                              : setsockopt(fd, IPPROTO_IPV6, IPV6_TRANSPARENT, &on, sizeof on);
+
+    return r < 0 ? -errno : 0;
+}
+
+int sockopt_set_mark(int fd, uint32_t mark)
+{
+    return setsockopt(fd, SOL_SOCKET, SO_MARK, &mark, sizeof mark) < 0 ? -errno : 0;
+}
+
 int sockopt_get_peer(int fd, struct sockopt_peer *ret_peer)
 {
     struct tcp_info tcp = { 0 };

@@ -3,6 +3,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/socket.h>
 #include <sys/types.h>
 
 /* close() will send RST instead of FIN and drop what was not sent. */
@@ -16,6 +17,15 @@ void sockopt_set_nodelay(int fd);
  * heard of (tcp(7): TCP_KEEPIDLE, TCP_KEEPINTVL, TCP_KEEPCNT, whole seconds). 0 for keepalive_ms leaves it off.
  */
 void sockopt_set_keepalive(int fd, uint64_t keepalive_ms, uint64_t dead_peer_ms);
+
+/*
+ * The socket may have an address that is not this machine's (ip(7): IP_TRANSPARENT; NET_ADMIN).
+ * Returns 0 or a negative errno.
+ */
+int sockopt_set_transparent(int fd, sa_family_t family);
+
+/* Packets of this socket carry `mark` (socket(7): SO_MARK; NET_ADMIN). Returns 0 or a negative errno. */
+int sockopt_set_mark(int fd, uint32_t mark);
 
 /* What the kernel knows about the peer (tcp(7): TCP_INFO). */
 struct sockopt_peer {

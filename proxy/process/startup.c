@@ -59,7 +59,7 @@ static int open_health(struct process *process)
     sockaddr_parse_host("::", port, &addresses[1].inet);
     for (size_t i = 0; i < ARRAY_SIZE(addresses); i++) {
         char text[SOCKADDR_TEXT_SIZE];
-        int fd, r = listener_open(&addresses[i].any, false, &fd);
+        int fd, r = listener_open(&addresses[i].any, false, false, &fd);
 
         if (addresses[i].family == AF_INET6 && (r == -EAFNOSUPPORT || r == -EADDRNOTAVAIL))
             continue;
@@ -109,7 +109,7 @@ static int open_address(struct process *process, const struct worker_listener *l
     for (unsigned i = 0; r == 0 && i < process->shared.count; i++) {
         struct worker_listener opened = *listener;
 
-        r = listener_open(address, shared, &opened.fd);
+        r = listener_open(address, shared, listener->transparent, &opened.fd);
         if (r < 0)
             break;
         opened.family = address->sa_family;
@@ -123,14 +123,18 @@ static int open_address(struct process *process, const struct worker_listener *l
         return 0;
     }
     if (r < 0)
-        log_error("listener %s (%s): %s", listener->name, sockaddr_format(address, text), strerror(-r));
+        log_error("listener %s (%s): %s%s", listener->name, sockaddr_format(address, text), strerror(-r),
+                  r == -EPERM && listener->transparent ? "; intercept.inbound.mode tproxy needs NET_ADMIN" : "");
     return r;
 }
 
 static int open_capture(struct process *process, const char *name, enum direction direction, struct cluster *cluster,
                         uint16_t port)
 {
-    struct worker_listener listener = { .name = name, .direction = direction, .cluster = cluster };
+    bool transparent = direction == DIRECTION_INBOUND && process->config->intercept.inbound.mode == INBOUND_TPROXY;
+    struct worker_listener listener = {
+        .name = name, .direction = direction, .cluster = cluster, .transparent = transparent
+    };
     union inet_address address;
     int r;
 

@@ -38,7 +38,8 @@ struct worker_listener {
     struct cluster *cluster; /* where its connections begin */
     sa_family_t family;
     uint16_t port;
-    int fd; /* -1: closed */
+    bool transparent; /* it accepts connections to other addresses than its own */
+    int fd;           /* -1: closed */
     struct event event;
 };
 

@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/macros.h"
 #include "iptables/decode.h"
 
 #define MOST_EXPRESSIONS 32
@@ -39,16 +40,17 @@ static const void *take_value(struct input *input, uint8_t *value, uint32_t leng
 
 static struct nftnl_expr *take_expression(struct input *input)
 {
-    static const char *const names[] = { "meta", "payload", "cmp", "bitwise", "immediate", "redir", "counter" };
+    static const char *const names[] = { "meta", "payload", "cmp",   "bitwise", "immediate",
+                                         "ct",   "tproxy",  "redir", "counter" };
     struct nftnl_expr *expression;
-    uint32_t which = take(input, 7), length;
+    uint32_t which = take(input, ARRAY_SIZE(names)), length;
     uint8_t value[16], mask[16];
 
     expression = nftnl_expr_alloc(names[which]);
     switch (which) {
     case 0:
         nftnl_expr_set_u32(expression, NFTNL_EXPR_META_KEY, take(input, 32));
-        nftnl_expr_set_u32(expression, NFTNL_EXPR_META_DREG, NFT_REG_1);
+        nftnl_expr_set_u32(expression, take(input, 4) ? NFTNL_EXPR_META_DREG : NFTNL_EXPR_META_SREG, NFT_REG_1);
         break;
     case 1:
         nftnl_expr_set_u32(expression, NFTNL_EXPR_PAYLOAD_BASE, take(input, 3));
@@ -71,12 +73,21 @@ static struct nftnl_expr *take_expression(struct input *input)
     case 4:
         if (take(input, 2)) {
             nftnl_expr_set_u32(expression, NFTNL_EXPR_IMM_DREG, NFT_REG_VERDICT);
-            nftnl_expr_set_u32(expression, NFTNL_EXPR_IMM_VERDICT, (uint32_t)(take(input, 2) ? NFT_RETURN : NF_ACCEPT));
+            nftnl_expr_set_u32(expression, NFTNL_EXPR_IMM_VERDICT,
+                               (uint32_t)(take(input, 2) ? NFT_RETURN : (int)take(input, 2)));
         } else {
             length = 1 + take(input, 16);
             nftnl_expr_set_u32(expression, NFTNL_EXPR_IMM_DREG, NFT_REG_1);
             nftnl_expr_set(expression, NFTNL_EXPR_IMM_DATA, take_value(input, value, length), length);
         }
+        break;
+    case 5:
+        nftnl_expr_set_u32(expression, NFTNL_EXPR_CT_KEY, take(input, 16));
+        nftnl_expr_set_u32(expression, take(input, 4) ? NFTNL_EXPR_CT_DREG : NFTNL_EXPR_CT_SREG, NFT_REG_1);
+        break;
+    case 6:
+        nftnl_expr_set_u32(expression, NFTNL_EXPR_TPROXY_FAMILY, take(input, 16));
+        nftnl_expr_set_u32(expression, NFTNL_EXPR_TPROXY_REG_PORT, NFT_REG_1);
         break;
     default:
         break;
@@ -86,12 +97,13 @@ static struct nftnl_expr *take_expression(struct input *input)
 
 static void fill_rule(struct nftnl_rule *rule, struct input *input)
 {
+    static const char *const chains[] = { "inbound", "outbound", "inbound_tproxy", "other" };
     uint8_t comment[255];
     uint32_t length = 1 + take(input, 255);
 
     nftnl_rule_set_u32(rule, NFTNL_RULE_FAMILY, NFPROTO_INET);
     nftnl_rule_set_str(rule, NFTNL_RULE_TABLE, RULESET_TABLE);
-    nftnl_rule_set_str(rule, NFTNL_RULE_CHAIN, take(input, 2) ? "inbound" : "other");
+    nftnl_rule_set_str(rule, NFTNL_RULE_CHAIN, chains[take(input, ARRAY_SIZE(chains))]);
     nftnl_rule_set_data(rule, NFTNL_RULE_USERDATA, take_value(input, comment, length), length);
     for (int i = 0; i < MOST_EXPRESSIONS && input->left > 0; i++)
         nftnl_rule_add_expr(rule, take_expression(input));

@@ -1,8 +1,10 @@
 """The redirect rules in the kernel: what is planned is what is there, in one transaction, and nobody else's are touched."""
 
+import collections
 import os
 import signal
 import socket
+import struct
 import subprocess
 import threading
 import time
@@ -21,6 +23,11 @@ OPTION_SETS = [
     ["-b", "", "-u", "7,8", "-g", "9"],
     ["-p", "16001", "-z", "16006", "-x", "0.0.0.0/1,128.0.0.0/1,::/1"],
     ["-g", "", "-x", "10.0.0.0/13"],
+    ["-c", "lo,wlan*", "-k", "eth1,tun+", "-o", "22", "-x", "10.1.0.0/16"],
+    ["-k", "eth1", "-i", "10.0.0.0/8", "-q", "443", "-b", ""],
+    ["-m", "tproxy", "-d", "22", "-e", "15008"],
+    ["-m", "tproxy", "-t", "4294967295", "-b", "80,90-99", "-k", "eth1", "--exclude-inbound-cidrs", "10.0.0.0/8,::1"],
+    ["--drop-invalid=off", "-i", "127.0.0.0/8,::1"],
 ]
 
 
@@ -40,6 +47,7 @@ def test_kernel_has_what_was_planned_and_show_tells_it(namespace, init, options,
     assert rules(space) == ""  # a dry run touches nothing
     script = tmp_path / "rules.nft"
     script.write_text(planned)
+    planned = "".join(line for line in planned.splitlines(keepends=True) if not line.startswith("#"))
     space.run(["nft", "-c", "-f", script])
     space.run([init, "--no-verify", *options])
     applied = rules(space)
@@ -90,8 +98,10 @@ table ip6 six { chain c { }; }
 def test_verify_proves_both_families_and_fails_without_rules(pods, init):
     client, _ = pods
     done = client.run([init])
-    assert "IPv4: verified: a connection to 192.0.2.2:15002 arrived at port 15001" in done.stdout
-    assert "IPv6: verified: a connection to [2001:db8::2]:15002 arrived at port 15001" in done.stdout
+    assert "IPv4 outbound: verified: a connection to 192.0.2.2:15002 arrived at port 15001" in done.stdout
+    assert "IPv6 outbound: verified: a connection to [2001:db8::2]:15002 arrived at port 15001" in done.stdout
+    assert "IPv4 inbound: verified: a connection to 127.0.0.6:15002 arrived at port 15006" in done.stdout
+    assert "IPv6 inbound: verified: a connection to [::6]:15002 arrived at port 15006" in done.stdout
     assert client.run([init, "verify"]).returncode == 0
     client.run(["nft", "delete", "table", "inet", "outrigger"])
     done = client.run([init, "verify"], check=False)
@@ -105,7 +115,7 @@ def test_verify_fails_where_the_connection_lands_elsewhere(pods, init):
     done = client.run([init, "--verify-timeout", "500ms"], check=False)
     other.close()
     assert done.returncode == 95
-    assert "something else than the proxy" in done.stderr
+    assert "it lands elsewhere: what listens there is something else than the proxy" in done.stderr
     assert "outbound" in rules(client)  # fail closed: the rules stay
 
 
@@ -115,15 +125,80 @@ def test_verify_fails_where_a_rule_before_ours_takes_the_connection(pods, init, 
     script.write_text("table inet before { chain c { type nat hook output priority -150; meta l4proto tcp redirect to :9; }; }\n")
     client.run(["nft", "-f", script])
     done = client.run([init, "--verify-timeout", "500ms"], check=False)
-    assert done.returncode == 95 and "refused" in done.stderr
+    assert done.returncode == 95
+    assert "the rules were not asked: another table takes the connection before them" in done.stderr
 
 
 def test_verify_without_a_route_says_so(namespace, init):
     space = namespace("alone")
-    done = space.run([init])
-    assert "IPv4: not verified: no route to 192.0.2.2" in done.stdout
+    for done in (space.run([init]), space.run([init, "verify"])):
+        assert "IPv4 outbound: not verified: no route to anything that these rules capture" in done.stdout
+        assert "IPv4 inbound: verified" in done.stdout
+
+
+def test_verify_without_anything_to_try_fails(namespace, init):
+    space = namespace("alone")
+    space.run([init, "--no-verify", "-o", "15002"])
     done = space.run([init, "verify"], check=False)
     assert done.returncode == 95 and "nothing could be verified" in done.stderr
+
+
+def test_verify_without_loopback_says_so(namespace, init):
+    space = namespace("alone")
+    space.run(["ip", "link", "set", "lo", "down"])
+    done = space.run([init, "--verify-timeout", "200ms"], check=False)
+    assert done.returncode == 95 and "lo is down" in done.stderr
+
+
+@pytest.mark.parametrize("options, host, port", [
+    (["-i", "10.9.0.0/16"], "10.9.255.254", 15002),
+    (["-i", "", "-q", "443,9000-9010"], "192.0.2.2", 443),
+    (["-o", "15002", "-i", "10.9.0.0/16", "-q", "25"], "192.0.2.2", 25),
+    (["-x", "192.0.2.0/24", "-i", "0.0.0.0/0"], "255.255.255.254", 15002),
+])
+def test_verify_dials_what_these_rules_capture(pods, init, start, options, host, port):
+    client, _ = pods
+    done = client.run([init, *options])
+    assert f"IPv4 outbound: verified: a connection to {host}:{port} arrived at port 15001, where no proxy listens yet" in done.stdout
+    start({"intercept": {}, "health": {"port": 15021}}, namespace=client, uid=1337)
+    done = client.run([init, "verify"])
+    assert f"IPv4 outbound: verified: a connection to {host}:{port} arrived at port 15001, and the running proxy answered" in done.stdout
+    inbound = "IPv4 inbound: verified: a connection to 127.0.0.6:15002 arrived at port 15006, and the running proxy answered"
+    assert (inbound in done.stdout) == ("15002" not in options)
+
+
+def test_verify_dials_a_neighbour_where_there_is_no_default_route(pods, init):
+    client, _ = pods
+    client.run(["ip", "route", "del", "default"])
+    client.run(["ip", "-6", "route", "del", "default"])
+    done = client.run([init])
+    assert "IPv4 outbound: verified: a connection to 10.78.0.254:15002" in done.stdout
+    assert "IPv6 outbound: verified: a connection to [fd4e::ffff:ffff:ffff:fffe]:15002" in done.stdout
+
+
+def test_verify_names_a_port_that_is_held_without_a_listener(pods, init):
+    client, _ = pods
+
+    def hold():
+        holder = socket.socket()
+        holder.bind(("0.0.0.0", 15001))
+        return holder
+
+    holder = client.inside(hold)
+    done = client.run([init, "--verify-timeout", "500ms"], check=False)
+    holder.close()
+    assert done.returncode == 95
+    assert "something holds the port without listening" in done.stderr
+
+
+def test_verify_says_when_a_later_table_drops_the_connection(pods, init, tmp_path):
+    client, _ = pods
+    script = tmp_path / "later.nft"
+    script.write_text("table inet later { chain c { type filter hook input priority 0; tcp dport 15001 drop; }; }\n")
+    client.run(["nft", "-f", script])
+    done = client.run([init, "--verify-timeout", "500ms"], check=False)
+    assert done.returncode == 95
+    assert "another table changes it after them" in done.stderr
 
 
 def test_without_ipv6_ipv4_works(pods, init):
@@ -132,12 +207,14 @@ def test_without_ipv6_ipv4_works(pods, init):
         client.run(["sysctl", "-qw", f"net.ipv6.conf.{interface}.disable_ipv6=1"])
     done = client.run([init])
     assert "IPv6: not available here" in done.stdout
-    assert "IPv4: verified" in done.stdout
+    assert "IPv4 outbound: verified" in done.stdout and "IPv4 inbound: verified" in done.stdout
     client.run([init, "remove"])
 
 
 @pytest.mark.parametrize("options", [["-p", "0"], ["-p", "-1"], ["-z", "100000"], ["-x", "10.0.0.0/33"], ["-o", "10-5"], ["-u", "0"],
-                                     ["-q", "a"], ["--nonsense"], ["nonsense"]])
+                                     ["-q", "a"], ["--nonsense"], ["nonsense"], ["-c", "eth7"], ["-b", "80", "-d", "80"],
+                                     ["-i", "10.0.0.0/8", "-x", "10.0.0.0/8"], ["-q", "443", "-o", "400-500"], ["-m", "nat"],
+                                     ["-k", "eth*h"], ["--redirect-dns"], ["-u", "1,,2"]])
 def test_bad_options_are_one_error_and_touch_nothing(namespace, init, options):
     space = namespace("init")
     done = space.run([init, *options], check=False)
@@ -159,7 +236,8 @@ def test_net_admin_alone_suffices(pods, init):
     capabilities = "-all,+net_admin,+net_raw"
     done = client.run(["setpriv", "--bounding-set", capabilities, "--inh-caps", capabilities, init], check=False)
     assert done.returncode == 0, done.stderr
-    assert "IPv4: verified" in done.stdout and "IPv6: verified" in done.stdout
+    assert "IPv4 outbound: verified" in done.stdout and "IPv6 outbound: verified" in done.stdout
+    assert "IPv4 inbound: not verified: the rules know the proxy by its uid and gid, and this process may not" in done.stdout
 
 
 def test_remove_has_no_dry_run_and_removes_nothing_then(namespace, init):
@@ -186,6 +264,127 @@ def test_rules_of_another_hand_are_not_shown_as_ours(namespace, init):
     done = space.run([init, "show"])
     assert "2 rules of the table are of another hand" in done.stderr
     assert "dport 22" not in done.stdout
+
+
+def test_lost_answer_is_read_back(namespace, init, tmp_path):
+    """The kernel took the batch, or refused it, and its answer did not fit (ENOBUFS)."""
+    library = tmp_path / "break_batch.so"
+    run(["gcc", "-shared", "-fPIC", "-D_GNU_SOURCE", "-o", library, os.path.join(ROOT, "tests", "support", "break_batch.c"), "-ldl"])
+    lossy = {**os.environ, "LD_PRELOAD": str(library), "LOSE_ANSWER": "1", "ASAN_OPTIONS": "verify_asan_link_order=0"}
+    space = namespace("init")
+    done = space.run([init, "--no-verify"], env=lossy)
+    assert "applied" in done.stdout
+    before = rules(space)
+    done = space.run([init, "--no-verify", "-o", "22"], env={**lossy, "BREAK_BATCH_RULE": "7"}, check=False)
+    assert done.returncode == 1 and "it is not known whether they are in force" in done.stderr
+    assert rules(space) == before
+
+
+def test_killed_at_any_system_call_leaves_the_old_rules_or_the_new(pods, init, tmp_path):
+    space, _ = pods
+    space.run([init, "--no-verify"])
+    old = rules(space)
+    space.run([init, "--no-verify", "-m", "tproxy", "-o", "22"])
+    new = rules(space)
+    words = [init, "--no-verify", "-m", "tproxy", "-o", "22"]
+    trace = tmp_path / "trace"
+    traced = {**os.environ, "ASAN_OPTIONS": "detect_leaks=0"}  # LeakSanitizer does not work under strace
+    space.run(["strace", "-o", trace, *words], env=traced)
+    calls = collections.Counter(line.split("(")[0] for line in trace.read_text().splitlines() if "(" in line)
+    points = [(name, number) for name, count in calls.items() for number in range(1, count + 1)
+              if name.isidentifier() and name not in ("mmap", "munmap", "mprotect", "madvise", "brk", "exit_group", "execve")]
+    outcomes = set()
+    for name, number in points:
+        space.run([init, "--no-verify"])
+        done = space.run(["strace", "-o", "/dev/null", "-e", f"inject={name}:signal=KILL:when={number}", *words], env=traced,
+                         check=False)
+        assert done.returncode != 0, (name, number)
+        found = rules(space)
+        assert found in (old, new), (name, number)
+        outcomes.add(found)
+    assert len(points) > 30 and outcomes == {old, new}
+
+
+def test_show_explains_each_rule_and_counts(pods, init):
+    client, server = pods
+    outside = server.inside(lambda: Server(echo, host="0.0.0.0", port=8022))
+    client.run([init, "--no-verify", "-o", "8022"])
+    for _ in range(3):
+        client.inside(lambda: socket.create_connection(("10.78.0.2", 8022), timeout=5)).close()
+    outside.close()
+    lines = client.run([init, "show", "--explain"]).stdout.splitlines()
+    assert [line for line in lines if line.startswith("outbound: ")]
+    assert [line.split(None, 2) for line in lines if "excluded outbound port" in line] == \
+        [["1", "3", lines[2].split(None, 2)[2]]]
+    assert lines[2].split(None, 2)[2].split() == "tcp dport 8022 return excluded outbound port".split()
+
+
+def test_trace_tells_the_rule_and_asks_options_when_dry(namespace, init):
+    space = namespace("trace")
+    done = space.run([init, "trace", "--to", "10.0.0.1:80"], check=False)
+    assert done.returncode == 1 and "there are no rules" in done.stderr
+    words = ["trace", "-n", "--to", "10.0.0.1:443", "--out-interface", "eth0", "--uid"]
+    assert run([init, *words, "1000"]).stdout.splitlines()[1:] == [
+        "rule        outbound 10: meta l4proto tcp redirect to :15001",
+        "reason      every other outbound connection",
+        "lands       outbound capture, port 15001"]
+    assert "lands       direct" in run([init, *words, "1337"]).stdout
+    assert run([init, *words, "1000", "-i", ""]).stdout.splitlines()[1:] == ["rule        none: no rule is about it", "lands       direct"]
+    done = run([init, "trace", "-n", "--to", "10.0.0.1"], check=False)
+    assert done.returncode == 2 and "--to: \"10.0.0.1\"" in done.stderr
+    done = space.run([init, "trace", "-n", "--to", "10.0.0.1:80"])
+    assert "lands       nowhere: Network is unreachable" in done.stdout
+
+
+def test_tproxy_routing_comes_and_goes_with_its_rules(pods, init):
+    client, _ = pods
+
+    def routing():
+        return [client.run(["ip", family, *words]).stdout for family in ("-4", "-6")
+                for words in (["rule"], ["route", "show", "table", "all"])]
+
+    client.run(["ip", "-6", "address", "add", "::6/128", "dev", "lo"])
+    client.run([init, "--no-verify"])
+    before = routing()
+    client.run([init, "-m", "tproxy", "--no-verify"])
+    marked = routing()
+    assert "fwmark 0x539 lookup 133" in marked[0] and "local default dev lo table 133" in marked[1]
+    assert "fwmark 0x539 lookup 133" in marked[2] and "local default dev lo table 133" in marked[3]
+    client.run([init, "-m", "tproxy", "--no-verify"])
+    assert routing() == marked
+    client.run([init, "--no-verify"])
+    assert routing() == before
+    client.run([init, "-m", "tproxy", "--no-verify"])
+    client.run([init, "remove"])
+    assert "fwmark" not in "".join(routing()) and "133" not in client.run(["ip", "rule"]).stdout
+
+
+def invalid_is_answered(client, server):
+    """Sends a FIN that belongs to no connection; whether the server's kernel answers it with RST."""
+    with server.inside(lambda: socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_TCP)) as ear:
+        mouth = client.inside(lambda: socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_TCP))
+        segment = struct.pack("!HHLLBBHHH", 4000, 4001, 1, 0, 5 << 4, 0x01, 1024, 0, 0)
+        pseudo = socket.inet_aton("10.78.0.1") + socket.inet_aton("10.78.0.2") + struct.pack("!BBH", 0, 6, len(segment))
+        total = sum(struct.unpack(f"!{(len(pseudo) + len(segment)) // 2}H", pseudo + segment))
+        total = (total & 0xffff) + (total >> 16)
+        checksum = ~((total & 0xffff) + (total >> 16)) & 0xffff
+        with mouth:
+            mouth.bind(("10.78.0.1", 0))
+            mouth.sendto(segment[:16] + struct.pack("!H", checksum) + segment[18:], ("10.78.0.2", 0))
+            mouth.settimeout(0.5)
+            try:
+                return bool(mouth.recv(100))
+            except TimeoutError:
+                return False
+
+
+def test_invalid_packets_are_dropped_unless_told_otherwise(pods, init):
+    client, server = pods
+    server.run([init, "--no-verify", "--drop-invalid=off"])
+    assert invalid_is_answered(client, server)
+    server.run([init, "--no-verify"])
+    assert not invalid_is_answered(client, server)
+    assert "packets 1" in [line for line in rules(server).splitlines() if "ct state invalid" in line][0]
 
 
 def test_rerun_under_probes_opens_no_gap(pods, init):
@@ -258,6 +457,7 @@ def test_running_proxy_answers_the_proof(pods, init, programs, start):
     client.run([init])
     proxy = start({"intercept": {}, "health": {"port": 15021}}, namespace=client, uid=1337)
     done = client.run([init])
-    assert done.stdout.count("and the running proxy answered") == 2
+    assert done.stdout.count("and the running proxy answered") == 4
     eventually(lambda: proxy.ended("passthrough", "outbound") == {"probe": 2}, what="counted")
+    eventually(lambda: proxy.ended("inbound", "inbound") == {"probe": 2}, what="counted")
     assert proxy.is_ready()

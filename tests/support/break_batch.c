@@ -1,13 +1,16 @@
 /*
- * Preloaded into outrigger-init: names a chain that does not exist in one rule of the batch (number BREAK_BATCH_RULE),
- * so that the kernel refuses it in the middle of the transaction.
+ * Preloaded into outrigger-init. BREAK_BATCH_RULE: names a chain that does not exist in that rule of the batch, so that
+ * the kernel refuses it in the middle of the transaction. LOSE_ANSWER: the answer to the batch is lost (ENOBUFS).
  */
 #include <dlfcn.h>
+#include <errno.h>
 #include <linux/netfilter/nf_tables.h>
 #include <linux/netlink.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+
+static int is_batch_sent;
 
 static void break_rule(char *bytes, size_t length, long number)
 {
@@ -32,5 +35,19 @@ ssize_t sendto(int fd, const void *bytes, size_t length, int flags, const struct
 
     if (number && length > 1000)
         break_rule((char *)bytes, length, atol(number));
+    is_batch_sent = length > 1000;
     return real(fd, bytes, length, flags, to, to_length);
+}
+
+ssize_t recvmsg(int fd, struct msghdr *message, int flags)
+{
+    ssize_t (*real)(int, struct msghdr *, int) = dlsym(RTLD_NEXT, "recvmsg");
+    ssize_t n = real(fd, message, flags);
+
+    if (n >= 0 && is_batch_sent && getenv("LOSE_ANSWER")) {
+        is_batch_sent = 0;
+        errno = ENOBUFS;
+        return -1;
+    }
+    return n;
 }

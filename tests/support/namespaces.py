@@ -10,6 +10,7 @@ from .processes import Program, run
 _numbers = itertools.count()
 _libc = ctypes.CDLL(None, use_errno=True)
 CLONE_NEWNET = 0x40000000
+ROOT_AS_PROXY = "root, with the proxy's gid and NET_ADMIN alone"  # for Namespace.command()
 
 
 class Namespace:
@@ -21,8 +22,11 @@ class Namespace:
         self.run(["ip", "link", "set", "lo", "up"])
 
     def command(self, argv, uid=None):
-        """The words that run `argv` in here, as another user where `uid` is given."""
+        """The words that run `argv` in here: as another user without capabilities, or as ROOT_AS_PROXY."""
         words = ["ip", "netns", "exec", self.name]
+        if uid == ROOT_AS_PROXY:
+            return words + ["setpriv", "--regid=1337", "--clear-groups", "--inh-caps=-all", "--bounding-set=-all,+net_admin"] + \
+                [str(word) for word in argv]
         if uid is not None:
             words += ["setpriv", f"--reuid={uid}", f"--regid={uid}", "--clear-groups", "--no-new-privs", "--inh-caps=-all"]
         return words + [str(word) for word in argv]

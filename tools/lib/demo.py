@@ -101,7 +101,7 @@ class Demo:
             lines = [line for line in done.stdout.splitlines() if "verified" in line]
             self.note(f"{name} pod: redirect rules", "installed and proven, IPv4 and IPv6",
                       "; ".join(line.split(":")[0] + " proven" for line in lines if ": verified" in line),
-                      sum(": verified" in line for line in lines) == 2)
+                      sum(": verified" in line for line in lines) == 4)
             begun = time.monotonic()
             proxy = Outrigger(self.programs, os.path.join(self.directory, name), config, namespace, PROXY_UID, wait=False)
             self.proxies[name] = proxy

@@ -4,6 +4,7 @@
 #include <errno.h>
 
 #include "base/cidr.h"
+#include "base/interception.h"
 #include "base/port_range.h"
 #include "base/sockaddr.h"
 
@@ -101,6 +102,25 @@ static void test_port_range_parse_takes_ports_and_ranges(void **state)
         assert_int_equal(port_range_parse(bad[i], &range, &problem), -EINVAL);
 }
 
+static void test_interception_addresses_are_those_of_the_header(void **state)
+{
+    static const char *const probes[] = { INTERCEPTION_PROBE_IPV4, INTERCEPTION_PROBE_IPV6 };
+    static const char *const sources[] = { INTERCEPTION_APP_SOURCE_IPV4, INTERCEPTION_APP_SOURCE_IPV6 };
+    union inet_address address;
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(probes); i++) {
+        assert_int_equal(sockaddr_parse_host(probes[i], 80, &address), 0);
+        assert_true(interception_is_probe_address(&address.any));
+        assert_false(interception_is_app_source(&address.any));
+        assert_int_equal(sockaddr_parse_host(sources[i], 80, &address), 0);
+        assert_true(interception_is_app_source(&address.any));
+        assert_false(interception_is_probe_address(&address.any));
+    }
+    assert_int_equal(sockaddr_parse_host("127.0.0.1", 80, &address), 0);
+    assert_false(interception_is_app_source(&address.any));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -108,6 +128,7 @@ int main(void)
         cmocka_unit_test(test_sockaddr_parse_refuses_with_a_reason),
         cmocka_unit_test(test_cidr_contains_its_own_addresses_and_no_other),
         cmocka_unit_test(test_cidr_parse_refuses_bits_behind_the_prefix),
+        cmocka_unit_test(test_interception_addresses_are_those_of_the_header),
         cmocka_unit_test(test_port_range_parse_takes_ports_and_ranges),
     };
 

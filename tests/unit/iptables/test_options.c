@@ -45,7 +45,7 @@ static void test_options_lists_and_letters_are_understood(void **state)
     assert_int_equal(options.include_inbound_ports.count, 0);
     assert_false(options.include_inbound_ports.all);
     assert_true(options.dry_run);
-    assert_string_equal(options.subcommand, "apply");
+    assert_int_equal(options.command, COMMAND_APPLY);
     options_done(&options);
 }
 
@@ -68,6 +68,76 @@ static void test_options_command_line_wins_over_the_environment(void **state)
     options_done(&options);
     unsetenv("OUTRIGGER_INIT_OUTBOUND_PORT");
     unsetenv("OUTRIGGER_INIT_EXCLUDE_INBOUND_PORTS");
+}
+
+static void test_options_conflicting_lists_are_refused(void **state)
+{
+    static const char *const rows[][4] = {
+        { "-b", "80,8080", "-d", "8080" },
+        { "-b", "8000-8010", "-d", "7000-9000" },
+        { "-q", "443", "-o", "443" },
+        { "-i", "10.1.0.0/16", "-x", "10.0.0.0/8" },
+        { "-i", "10.1.2.3", "-x", "10.1.2.3" },
+        { "-i", "fd00::1", "-x", "::/0" },
+        { "-c", "eth1", "-k", "eth1" },
+        { "-u", "", "-g", "" },
+        { "-p", "7", "-z", "7" },
+    };
+    struct options options;
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+        if (PARSE(&options, rows[i][0], rows[i][1], rows[i][2], rows[i][3]) != -EINVAL)
+            fail_msg("%s %s %s %s was taken", rows[i][0], rows[i][1], rows[i][2], rows[i][3]);
+        options_done(&options);
+    }
+    assert_int_equal(PARSE(&options, "-b", "8000-8010", "-d", "8005"), 0); /* less one */
+    options_done(&options);
+    assert_int_equal(PARSE(&options, "-i", "10.0.0.0/8", "-x", "10.1.0.0/16"), 0);
+    options_done(&options);
+}
+
+static void test_options_of_istio_and_linkerd_are_understood(void **state)
+{
+    struct options options;
+
+    (void)state;
+    assert_int_equal(PARSE(&options, "istio-iptables", "-p", "15001", "-z", "15006", "-u", "1337", "-m", "REDIRECT",
+                           "-i", "*", "-x", "", "-b", "*", "-d", "15090,15021,15020", "-f", "-t", "1337", "-r", "133",
+                           "--log_output_level=default:info", "--redirect-dns=false", "--netns", ""),
+                     0);
+    assert_int_equal(options.command, COMMAND_APPLY);
+    assert_int_equal(options.mode, MODE_REDIRECT);
+    assert_int_equal(options.exclude_inbound_ports.count, 3);
+    options_done(&options);
+    assert_int_equal(PARSE(&options, "--incoming-proxy-port", "4143", "--outgoing-proxy-port", "4140",
+                           "--inbound-ports-to-ignore", "4190, 4191,4567-4568", "--simulate", "--use-wait-flag",
+                           "--timeout-close-wait-secs", "3600"),
+                     0);
+    assert_int_equal(options.inbound_port, 4143);
+    assert_int_equal(options.outbound_port, 4140);
+    assert_int_equal(options.exclude_inbound_ports.count, 3);
+    assert_true(options.dry_run);
+    options_done(&options);
+}
+
+static void test_options_interfaces_and_ranges_in_iptables_words(void **state)
+{
+    struct options options;
+
+    (void)state;
+    assert_int_equal(PARSE(&options, "-c", "eth+,tun0", "-k", "k6t-*", "-o", "20:25", "-m", "TPROXY", "--drop-invalid"),
+                     0);
+    assert_string_equal(options.exclude_interfaces.items[0], "eth*");
+    assert_string_equal(options.exclude_interfaces.items[1], "tun0");
+    assert_string_equal(options.virtual_interfaces.items[0], "k6t-*");
+    assert_int_equal(options.exclude_outbound_ports.items[0].last, 25);
+    assert_int_equal(options.mode, MODE_TPROXY);
+    assert_true(options.drop_invalid);
+    options_done(&options);
+    assert_int_equal(PARSE(&options, "--drop-invalid=off"), 0);
+    assert_false(options.drop_invalid);
+    options_done(&options);
 }
 
 static void test_options_bad_values_are_refused(void **state)
@@ -93,6 +163,20 @@ static void test_options_bad_values_are_refused(void **state)
         { "uninstall", "-n" },
         { "remove", "-n" },
         { "-x", "*" },
+        { "-m", "nat" },
+        { "-m", "" },
+        { "-t", "0" },
+        { "-r", "254" },
+        { "-c", "a/b" },
+        { "-c", "0123456789abcdef" },
+        { "-c", "*" },
+        { "-k", "et*h" },
+        { "--drop-invalid=maybe", "apply" },
+        { "--explain", "apply" },
+        { "--to=10.0.0.1:1", "apply" },
+        { "trace", "--uid=1" },
+        { "--redirect-dns", "apply" },
+        { "--netns", "/run/netns/x" },
         { "-o", "*" },
         { "-d", "*" },
         { "--dry-run=maybe", "apply" },
@@ -115,6 +199,9 @@ int main(void)
         cmocka_unit_test(test_options_defaults_capture_everything),
         cmocka_unit_test(test_options_lists_and_letters_are_understood),
         cmocka_unit_test(test_options_command_line_wins_over_the_environment),
+        cmocka_unit_test(test_options_conflicting_lists_are_refused),
+        cmocka_unit_test(test_options_of_istio_and_linkerd_are_understood),
+        cmocka_unit_test(test_options_interfaces_and_ranges_in_iptables_words),
         cmocka_unit_test(test_options_bad_values_are_refused),
     };
 

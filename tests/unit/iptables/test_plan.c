@@ -42,12 +42,14 @@ static const char *landing(const struct ruleset *ruleset, enum chain chain, bool
 
     assert_int_equal(sockaddr_parse_host(source, 0, &from), 0);
     assert_int_equal(sockaddr_parse_host(host, port, &to), 0);
-    rule = ruleset_decide(ruleset, &(struct flow){ .chain = chain,
-                                                   .out_loopback = loopback,
-                                                   .uid = uid,
-                                                   .gid = uid,
-                                                   .source = &from.any,
-                                                   .destination = &to.any });
+    rule = ruleset_trace(ruleset, &(struct flow){ .in_interface = chain == CHAIN_INBOUND ? "eth0" : NULL,
+                                                  .out_interface = chain == CHAIN_INBOUND ? NULL
+                                                                   : loopback             ? "lo"
+                                                                                          : "eth0",
+                                                  .uid = uid,
+                                                  .gid = uid,
+                                                  .source = &from.any,
+                                                  .destination = &to.any });
     if (!rule || rule->verdict == VERDICT_RETURN)
         return "direct";
     snprintf(text, sizeof text, "%u", rule->port);
@@ -99,6 +101,19 @@ static void test_plan_connections_land_where_they_should(void **state)
         { "-u 7 -g 8", CHAIN_OUTBOUND, false, 1337, "10.0.0.1", "10.9.9.9", 80, "15001" },
         { "-p 5 -z 6", CHAIN_OUTBOUND, false, 1, "10.0.0.1", "10.9.9.9", 80, "5" },
         { "-p 5 -z 6", CHAIN_INBOUND, false, 1, "10.0.0.2", "10.0.0.1", 80, "6" },
+        { "--include-inbound-ports=", CHAIN_OUTBOUND, true, 1337, "10.0.0.1", "10.0.0.1", 80,
+          "15006" }, /* as istio-iptables has it */
+        { "-c eth0", CHAIN_OUTBOUND, false, 1000, "10.0.0.1", "10.9.9.9", 80, "direct" },
+        { "-c eth+", CHAIN_INBOUND, false, 1000, "10.0.0.2", "10.0.0.1", 80, "direct" },
+        { "-c eth1", CHAIN_INBOUND, false, 1000, "10.0.0.2", "10.0.0.1", 80, "15006" },
+        { "-k eth0", CHAIN_INBOUND, false, 1000, "10.0.0.2", "10.9.9.9", 80, "15001" },
+        { "-k eth0 -x 10.9.0.0/16", CHAIN_INBOUND, false, 1000, "10.0.0.2", "10.9.9.9", 80, "direct" },
+        { "-m TPROXY", CHAIN_INBOUND, false, 1000, "10.0.0.2", "10.0.0.1", 80, "15006" },
+        { "-m tproxy -d 80", CHAIN_INBOUND, false, 1000, "10.0.0.2", "10.0.0.1", 80, "direct" },
+        { "-m tproxy -k eth0", CHAIN_INBOUND, false, 1000, "10.0.0.2", "10.9.9.9", 80, "15001" },
+        { "-i 127.0.0.0/8", CHAIN_OUTBOUND, true, 1000, "127.0.0.1", "127.0.0.2", 80, "15001" },
+        { "-i 127.0.0.0/8", CHAIN_OUTBOUND, true, 1000, "127.0.0.1", "127.0.0.1", 80, "direct" },
+        { "--exclude-inbound-cidrs 10.0.0.0/8", CHAIN_INBOUND, false, 0, "10.0.0.2", "10.0.0.1", 80, "direct" },
     };
 
     (void)state;
@@ -126,7 +141,7 @@ static void test_plan_no_inbound_ports_make_no_inbound_chain(void **state)
     assert_int_equal(options_parse(3, (char **)(uintptr_t)words, &options), 0);
     assert_int_equal(plan_build(&options, &ruleset), 0);
     assert_false(ruleset_has_chain(&ruleset, CHAIN_INBOUND));
-    assert_string_equal(landing(&ruleset, CHAIN_OUTBOUND, true, 1337, "10.0.0.1", "10.0.0.1", 80), "direct");
+    assert_string_equal(landing(&ruleset, CHAIN_INBOUND, false, 0, "10.0.0.2", "10.0.0.1", 80), "direct");
     options_done(&options);
     ruleset_done(&ruleset);
 }

@@ -1,0 +1,180 @@
+#include "iptables/routing.h"
+
+#include <errno.h>
+#include <libmnl/libmnl.h>
+#include <linux/fib_rules.h>
+#include <linux/rtnetlink.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "iptables/netlink.h"
+
+#define MESSAGE_BYTES 512
+
+/* Before any rule of a container network (`from 10.1.0.5 lookup 100`), which would send the app's answers out. */
+#define RULE_PRIORITY 133
+
+static const void *address_bytes(const union inet_address *address, size_t *ret_length)
+{
+    if (address->family == AF_INET) {
+        *ret_length = sizeof address->in.sin_addr;
+        return &address->in.sin_addr;
+    }
+    *ret_length = sizeof address->in6.sin6_addr;
+    return &address->in6.sin6_addr;
+}
+
+static int take_attribute(const struct nlattr *attribute, void *argument)
+{
+    struct route *route = argument;
+
+    if (mnl_attr_get_type(attribute) == RTA_OIF) {
+        if (!if_indextoname(mnl_attr_get_u32(attribute), route->interface))
+            route->interface[0] = '\0';
+    } else if (mnl_attr_get_type(attribute) == RTA_PREFSRC) {
+        if (route->source.family == AF_INET)
+            memcpy(&route->source.in.sin_addr, mnl_attr_get_payload(attribute), sizeof route->source.in.sin_addr);
+        else
+            memcpy(&route->source.in6.sin6_addr, mnl_attr_get_payload(attribute), sizeof route->source.in6.sin6_addr);
+    }
+    return MNL_CB_OK;
+}
+
+static int take_route(const struct nlmsghdr *answer, void *argument)
+{
+    const struct rtmsg *found = mnl_nlmsg_get_payload(answer);
+    struct route *route = argument;
+
+    if (answer->nlmsg_type != RTM_NEWROUTE)
+        return MNL_CB_OK;
+    route->source.family = found->rtm_family;
+    if (mnl_attr_parse(answer, sizeof *found, take_attribute, route) < 0)
+        return MNL_CB_ERROR;
+    if (found->rtm_type == RTN_LOCAL) /* IPv6 names the interface that has the address */
+        snprintf(route->interface, sizeof route->interface, "lo");
+    return MNL_CB_STOP;
+}
+
+int routing_find(const struct sockaddr *destination, struct route *ret_route)
+{
+    char buffer[MESSAGE_BYTES];
+    struct nlmsghdr *request = mnl_nlmsg_put_header(buffer);
+    union inet_address address = { .any = { .sa_family = AF_UNSPEC } };
+    struct mnl_socket *socket;
+    const void *bytes;
+    struct rtmsg *route;
+    size_t length;
+    int r;
+
+    memcpy(&address, destination, sockaddr_length(destination));
+    bytes = address_bytes(&address, &length);
+    *ret_route = (struct route){ 0 };
+    request->nlmsg_type = RTM_GETROUTE;
+    request->nlmsg_flags = NLM_F_REQUEST;
+    request->nlmsg_seq = 1;
+    route = mnl_nlmsg_put_extra_header(request, sizeof *route);
+    route->rtm_family = (unsigned char)destination->sa_family;
+    route->rtm_dst_len = (unsigned char)(length * 8);
+    mnl_attr_put(request, RTA_DST, length, bytes);
+    r = netlink_open(NETLINK_ROUTE, &socket);
+    if (r < 0)
+        return r;
+    r = netlink_ask(socket, request, take_route, ret_route);
+    mnl_socket_close(socket);
+    return r;
+}
+
+/* Sends one change to rtnetlink. */
+static int change(struct nlmsghdr *message)
+{
+    struct mnl_socket *socket;
+    uint32_t failed;
+    int r = netlink_open(NETLINK_ROUTE, &socket);
+
+    if (r < 0)
+        return r;
+    message->nlmsg_seq = 1;
+    message->nlmsg_flags |= NLM_F_REQUEST | NLM_F_ACK;
+    r = netlink_transact(socket, message, message->nlmsg_len, 1, &failed);
+    mnl_socket_close(socket);
+    return r;
+}
+
+static int change_rule(sa_family_t family, uint16_t type, uint16_t flags, uint32_t mark, uint32_t table)
+{
+    char buffer[MESSAGE_BYTES];
+    struct nlmsghdr *message = mnl_nlmsg_put_header(buffer);
+    struct fib_rule_hdr *rule;
+
+    message->nlmsg_type = type;
+    message->nlmsg_flags = flags;
+    rule = mnl_nlmsg_put_extra_header(message, sizeof *rule);
+    rule->family = (uint8_t)family;
+    rule->action = FR_ACT_TO_TBL;
+    mnl_attr_put_u32(message, FRA_PRIORITY, RULE_PRIORITY);
+    mnl_attr_put_u32(message, FRA_FWMARK, mark);
+    mnl_attr_put_u32(message, FRA_TABLE, table);
+    return change(message);
+}
+
+static int change_route(sa_family_t family, uint16_t type, uint16_t flags, uint32_t table)
+{
+    char buffer[MESSAGE_BYTES];
+    struct nlmsghdr *message = mnl_nlmsg_put_header(buffer);
+    struct rtmsg *route;
+
+    message->nlmsg_type = type;
+    message->nlmsg_flags = flags;
+    route = mnl_nlmsg_put_extra_header(message, sizeof *route);
+    route->rtm_family = (unsigned char)family;
+    route->rtm_type = RTN_LOCAL;
+    route->rtm_scope = family == AF_INET ? RT_SCOPE_HOST : RT_SCOPE_UNIVERSE;
+    route->rtm_protocol = RTPROT_STATIC;
+    mnl_attr_put_u32(message, RTA_TABLE, table);
+    mnl_attr_put_u32(message, RTA_OIF, if_nametoindex("lo"));
+    return change(message);
+}
+
+static bool is_without_ipv6(int r)
+{
+    return r == -EAFNOSUPPORT || r == -EOPNOTSUPP || r == -EACCES || r == -EINVAL || r == -ENODEV;
+}
+
+static int add_family(sa_family_t family, uint32_t mark, uint32_t table)
+{
+    int r = change_route(family, RTM_NEWROUTE, NLM_F_CREATE | NLM_F_REPLACE, table);
+
+    if (r < 0 && r != -EEXIST)
+        return r;
+    r = change_rule(family, RTM_NEWRULE, NLM_F_CREATE | NLM_F_EXCL, mark, table);
+    return r == -EEXIST ? 0 : r;
+}
+
+int routing_add(uint32_t mark, uint32_t table)
+{
+    int r = add_family(AF_INET, mark, table), r6;
+
+    if (r < 0)
+        return r;
+    r6 = add_family(AF_INET6, mark, table);
+    return is_without_ipv6(r6) ? 0 : r6;
+}
+
+static int remove_family(sa_family_t family, uint32_t mark, uint32_t table)
+{
+    int r = change_rule(family, RTM_DELRULE, 0, mark, table);
+
+    if (r < 0 && r != -ENOENT)
+        return r;
+    r = change_route(family, RTM_DELROUTE, 0, table);
+    return r == -ESRCH || r == -ENOENT ? 0 : r;
+}
+
+int routing_remove(uint32_t mark, uint32_t table)
+{
+    int r = remove_family(AF_INET, mark, table), r6 = remove_family(AF_INET6, mark, table);
+
+    if (r < 0)
+        return r;
+    return is_without_ipv6(r6) ? 0 : r6;
+}

@@ -1,0 +1,29 @@
+/* Routes: where a connection would leave, and the policy routing of TPROXY mode. */
+#pragma once
+
+#include <net/if.h>
+#include <stdint.h>
+
+#include "base/sockaddr.h"
+
+struct route {
+    char interface[IFNAMSIZ];  /* through which it leaves; "lo" for an address of this machine */
+    union inet_address source; /* that it would have; all zero when the kernel does not say */
+};
+
+/*
+ * Asks the kernel; sends nothing to anybody.
+ * Returns 0, -ENETUNREACH or -EHOSTUNREACH when there is no route, or another negative errno.
+ */
+int routing_find(const struct sockaddr *destination, struct route *ret_route);
+
+/*
+ * Packets with `mark` are delivered on this machine, whatever their destination: `ip rule add fwmark MARK lookup
+ * TABLE`, `ip route add local default dev lo table TABLE`, for both families (IPv6 only where there is any). Doing it
+ * twice is doing it once.
+ * Returns 0 or a negative errno.
+ */
+int routing_add(uint32_t mark, uint32_t table);
+
+/* Returns 0 also when there is nothing to remove. */
+int routing_remove(uint32_t mark, uint32_t table);

@@ -1,0 +1,150 @@
+#include "iptables/trace.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/sockaddr.h"
+#include "base/strbuf.h"
+#include "iptables/render.h"
+#include "iptables/routing.h"
+
+#define MOST_RULE_BYTES 1024
+
+struct question {
+    union inet_address source, destination;
+    struct route route;
+    struct flow flow;
+};
+
+static int parse_addresses(const struct options *options, struct question *question)
+{
+    union sockaddr_any destination;
+    const char *why;
+
+    if (sockaddr_parse(options->to, &destination, &why) < 0 || destination.family == AF_UNIX) {
+        fprintf(stderr,
+                "outrigger-init: --to: \"%s\": allowed: an address with its port, as 10.0.0.1:80, [fd00::1]:80\n",
+                options->to);
+        return -EINVAL;
+    }
+    question->destination = destination.inet;
+    if (!options->from) {
+        sockaddr_parse_host(destination.family == AF_INET ? "0.0.0.0" : "::", 0, &question->source);
+        return 0;
+    }
+    if (sockaddr_parse_host(options->from, 0, &question->source) < 0 || question->source.family != destination.family) {
+        fprintf(stderr,
+                "outrigger-init: --from: \"%s\": allowed: an address of the same family as --to, without port\n",
+                options->from);
+        return -EINVAL;
+    }
+    return 0;
+}
+
+/* By which interface an outgoing connection leaves, and which source it has, where the options do not say. */
+static int find_route(const struct options *options, struct question *question)
+{
+    int r = 0;
+
+    if (options->out_interface)
+        snprintf(question->route.interface, sizeof question->route.interface, "%s", options->out_interface);
+    else
+        r = routing_find(&question->destination.any, &question->route);
+    if (r == 0 && !options->from && question->route.source.family == question->destination.family)
+        question->source = question->route.source;
+    return r;
+}
+
+static void print_question(const struct options *options, const struct question *question)
+{
+    char source[SOCKADDR_TEXT_SIZE], destination[SOCKADDR_TEXT_SIZE];
+
+    sockaddr_format_host(&question->source.any, source);
+    sockaddr_format(&question->destination.any, destination);
+    if (options->in_interface)
+        printf("connection  incoming by %s, from %s to %s\n", options->in_interface, source, destination);
+    else
+        printf("connection  outgoing by %s, uid %u, gid %u, from %s to %s\n", question->route.interface, options->uid,
+               options->gid, source, destination);
+}
+
+static void print_rule(const struct ruleset *ruleset, const struct rule *rule)
+{
+    struct strbuf text;
+
+    if (!rule) {
+        printf("rule        none: no rule is about it\n");
+        return;
+    }
+    strbuf_init(&text, MOST_RULE_BYTES);
+    render_rule(rule, &text);
+    printf("rule        %s %u: %s\n", ruleset_chain_place(rule->chain)->name, render_number(ruleset, rule), text.text);
+    strbuf_done(&text);
+    printf("reason      %s\n", rule->reason);
+}
+
+static void print_landing(const struct ruleset *ruleset, const struct rule *rule)
+{
+    switch (ruleset_landing(ruleset, rule)) {
+    case LANDS_DIRECT:
+        printf("lands       direct\n");
+        break;
+    case LANDS_OUTBOUND:
+        printf("lands       outbound capture, port %u\n", rule->port);
+        break;
+    case LANDS_INBOUND:
+        printf("lands       inbound capture, port %u%s\n", rule->port,
+               rule->verdict == VERDICT_TPROXY ? ", with the client's own address" : "");
+        break;
+    case LANDS_DROPPED:
+        printf("lands       dropped\n");
+        break;
+    }
+}
+
+static bool asks_for_source(const struct ruleset *ruleset)
+{
+    for (size_t i = 0; i < ruleset->count; i++) {
+        const struct rule *rule = &ruleset->rules[i];
+
+        for (size_t j = 0; j < rule->match_count; j++) {
+            if (rule->chain == CHAIN_INBOUND && rule->matches[j].kind == MATCH_SOURCE)
+                return true;
+        }
+    }
+    return false;
+}
+
+int trace_run(const struct options *options, const struct ruleset *ruleset)
+{
+    struct question question = { 0 };
+    const struct rule *rule;
+    int r = parse_addresses(options, &question);
+
+    if (r < 0)
+        return r;
+    if (options->in_interface && !options->from && asks_for_source(ruleset)) {
+        fprintf(stderr, "outrigger-init: trace needs --from ADDRESS: a rule asks for the source\n");
+        return -EINVAL;
+    }
+    if (!options->in_interface) {
+        r = find_route(options, &question);
+        if (r < 0) {
+            printf("connection  outgoing, uid %u, gid %u, to %s\nlands       nowhere: %s\n", options->uid, options->gid,
+                   options->to, strerror(-r));
+            return 0;
+        }
+    }
+    question.flow = (struct flow){ .in_interface = options->in_interface,
+                                   .out_interface = options->in_interface ? NULL : question.route.interface,
+                                   .uid = options->uid,
+                                   .gid = options->gid,
+                                   .source = &question.source.any,
+                                   .destination = &question.destination.any };
+    rule = ruleset_trace(ruleset, &question.flow);
+    print_question(options, &question);
+    print_rule(ruleset, rule);
+    print_landing(ruleset, rule);
+    return 0;
+}

@@ -1,0 +1,186 @@
+"""Mode tproxy: the app sees the client's own address, every byte and ending arrives, and nothing gets past a dead proxy."""
+
+import hashlib
+import os
+import signal
+import socket
+import threading
+
+import pytest
+
+from tests.support.clients import connect, ending, linger_zero, pattern
+from tests.support.namespaces import ROOT_AS_PROXY
+from tests.support.processes import eventually
+from tests.support.servers import Server, receive_all
+
+CLIENT, SERVER = "10.78.0.1", "10.78.0.2"
+CLIENT6, SERVER6 = "fd4e::1", "fd4e::2"
+BOTH = [(CLIENT, SERVER), (CLIENT6, SERVER6)]
+
+
+def tell_peer(connection):
+    """Says who is there, then gives back what it gets."""
+    connection.sendall(f"{connection.getpeername()[0]} ".encode())
+    connection.sendall(receive_all(connection))
+    connection.close()
+
+
+class World:
+    """The server's pod has rules of mode tproxy, a proxy and an app."""
+
+    def __init__(self, pods, start, programs, options=(), config=None, app="0.0.0.0", uid=ROOT_AS_PROXY, function=tell_peer):
+        self.client, self.server = pods
+        self.init = os.path.join(programs, "outrigger-init")
+        self.done = self.server.run([self.init, "-m", "tproxy", *options])
+        self.proxy = start({"intercept": {"inbound": {"mode": "tproxy"}}, "health": {"port": 15021}, "drain": {"timeout": "500ms"},
+                            **(config or {})}, namespace=self.server, uid=uid)
+        self.apps = [self.server.inside(lambda: Server(function, host=app, port=8080, backlog=1024))]
+        if app == "0.0.0.0":
+            self.apps.append(self.server.inside(lambda: Server(function, host=SERVER6, port=8080, family=socket.AF_INET6, backlog=1024)))
+
+    def ask(self, host, data=b"hello", port=8080):
+        """What the client's pod gets."""
+        def inside():
+            with connect(port, host, timeout=10) as connection:
+                connection.sendall(data)
+                connection.shutdown(socket.SHUT_WR)
+                return ending(connection)
+        return self.client.inside(inside)
+
+    def close(self):
+        for app in self.apps:
+            app.close()
+
+
+@pytest.fixture
+def world(pods, start, programs):
+    made = []
+
+    def make(**options):
+        made.append(World(pods, start, programs, **options))
+        return made[-1]
+
+    yield make
+    for each in made:
+        each.close()
+
+
+@pytest.mark.parametrize("client, server", BOTH)
+def test_app_sees_the_client_s_address(world, client, server):
+    space = world()
+    for _ in range(20):
+        assert space.ask(server) == (f"{client} hello".encode(), "end")
+    eventually(lambda: space.proxy.ended("inbound", "inbound") == {"completed": 20}, what="through the proxy")
+
+
+def test_large_streams_arrive_whole_from_many_at_once(world):
+    space, data = world(), pattern(1 << 20)
+    results = []
+
+    def ask(host, own):
+        word, how = space.ask(host, data)
+        results.append((word == own.encode() + b" " + data, how))
+
+    threads = [threading.Thread(target=ask, args=(host, own)) for own, host in BOTH * 10]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert results == [(True, "end")] * 20
+
+
+@pytest.mark.parametrize("client, server", BOTH)
+def test_reset_is_passed_on_both_ways(world, client, server):
+    seen = []
+
+    def cut(connection):
+        seen.append(ending(connection))
+        connection.close()
+
+    space = world(function=cut)
+
+    def inside():
+        connection = connect(8080, server)
+        connection.sendall(b"half")
+        eventually(lambda: space.proxy.active() == 1, what="accepted")
+        linger_zero(connection)
+        connection.close()
+
+    space.client.inside(inside)
+    eventually(lambda: seen == [(b"half", "reset")], what="the app's view")
+
+
+def test_app_on_localhost_alone_is_dialled_from_the_proxy_s_address(world):
+    endpoint = {"inbound": {"mode": "tproxy", "ports": [{"ports": [8080], "cluster": {"endpoints": [{"address": "127.0.0.1:8080"}]}}]}}
+    space = world(app="127.0.0.1", config={"intercept": endpoint})
+    assert space.ask(SERVER) == (b"127.0.0.6 hello", "end")
+
+
+def test_call_of_the_app_s_own_service_comes_from_the_proxy_s_address(world):
+    space = world()
+
+    def inside():
+        with connect(8080, SERVER) as connection:
+            connection.shutdown(socket.SHUT_WR)
+            return ending(connection)
+
+    # The app's own call by address stays direct; the proxy's, as its uid and gid show, is inbound.
+    assert space.server.inside(inside) == (f"{SERVER} ".encode(), "end")
+    os.setegid(1337)
+    try:
+        assert space.server.inside(inside) == (b"127.0.0.6 ", "end")
+    finally:
+        os.setegid(0)
+
+
+@pytest.mark.parametrize("client, server", BOTH)
+def test_dead_proxy_means_refused(world, client, server):
+    space = world()
+    space.proxy.program.signal(signal.SIGKILL)
+    space.proxy.program.wait()
+    for _ in range(3):
+        with pytest.raises(ConnectionRefusedError):
+            space.ask(server)
+    assert space.apps[0].accepted == space.apps[-1].accepted == 0
+
+
+def test_proxy_in_mode_redirect_still_gets_what_comes_in(world):
+    space = world(config={"intercept": {}}, uid=1337)
+    assert space.ask(SERVER) == (b"127.0.0.6 hello", "end")
+    assert space.ask(SERVER6) == (b"::6 hello", "end")
+
+
+def test_proxy_without_net_admin_says_what_it_needs(pods, start):
+    proxy = start({"intercept": {"inbound": {"mode": "tproxy"}}, "health": {"port": 15021}}, namespace=pods[0], uid=1337, wait=False)
+    eventually(lambda: not proxy.program.is_running(), what="exit")
+    assert "intercept.inbound.mode tproxy needs NET_ADMIN" in proxy.log()
+
+
+def test_another_mark_and_table(world):
+    space = world(options=["-t", "77", "-r", "177"], config={"intercept": {"inbound": {"mode": "tproxy", "tproxy_mark": 77}}})
+    assert space.ask(SERVER) == (f"{CLIENT} hello".encode(), "end")
+    assert "fwmark 0x4d lookup 177" in space.server.run(["ip", "rule"]).stdout
+
+
+def test_established_connections_outlive_the_replacement_of_the_rules(world):
+    space = world()
+
+    def inside():
+        with connect(8080, SERVER) as connection:
+            parts = [connection.recv(100)]
+            for port in (1, 2, 3):
+                space.server.run([space.init, "--no-verify", "-m", "tproxy", "-o", str(port)])
+                connection.sendall(b"still ")
+            connection.shutdown(socket.SHUT_WR)
+            parts.append(receive_all(connection))
+            return b"".join(parts)
+
+    digest = hashlib.sha256(space.client.inside(inside)).hexdigest()
+    assert digest == hashlib.sha256(f"{CLIENT} still still still ".encode()).hexdigest()
+
+
+def test_verify_proves_it_with_the_running_proxy(world):
+    space = world()
+    assert "IPv4 inbound: verified" in space.done.stdout and "where no proxy listens yet" in space.done.stdout
+    done = space.server.run([space.init, "verify"])
+    assert done.stdout.count("and the running proxy answered") == 4
