@@ -119,21 +119,26 @@ static int put_everything(struct batch *batch)
     return r;
 }
 
-/* What the kernel lacks when it knows a rule's expressions not. */
+static bool asks_conntrack(const struct rule *rule)
+{
+    for (size_t i = 0; i < rule->match_count; i++) {
+        enum match_kind kind = rule->matches[i].kind;
+
+        if (kind == MATCH_TRACKED_MARK || kind == MATCH_REPLY || kind == MATCH_INVALID)
+            return true;
+    }
+    return rule->verdict == VERDICT_SAVE_MARK;
+}
+
+/* What the kernel lacks when it does not know a rule's expressions. */
 static const char *needed_for(const struct rule *rule)
 {
-    switch (rule->verdict) {
-    case VERDICT_REDIRECT:
-        return "; the kernel needs NAT for family inet: 5.2 or later, modules nft_chain_nat and nft_redir";
-    case VERDICT_TPROXY:
-        return "; the kernel needs module nft_tproxy; or use --mode redirect";
-    case VERDICT_SET_MARK:
-    case VERDICT_SAVE_MARK:
-    case VERDICT_DROP:
+    if (asks_conntrack(rule))
         return "; the kernel needs module nft_ct; without it --mode redirect --drop-invalid=off";
-    case VERDICT_RETURN:
-        break;
-    }
+    if (rule->verdict == VERDICT_TPROXY)
+        return "; the kernel needs module nft_tproxy; without it --mode redirect";
+    if (rule->verdict == VERDICT_REDIRECT)
+        return "; the kernel needs NAT for family inet: 5.2 or later, modules nft_chain_nat and nft_redir";
     return "; the kernel needs nf_tables with counters: 5.2 or later";
 }
 

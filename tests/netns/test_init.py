@@ -36,6 +36,14 @@ def init(programs):
     return os.path.join(programs, "outrigger-init")
 
 
+@pytest.fixture
+def broken(tmp_path):
+    """Makes the environment in which outrigger-init and the kernel do not understand each other; see break_batch.c."""
+    library = tmp_path / "break_batch.so"
+    run(["gcc", "-shared", "-fPIC", "-D_GNU_SOURCE", "-o", library, os.path.join(ROOT, "tests", "support", "break_batch.c"), "-ldl"])
+    return lambda **words: {**os.environ, "LD_PRELOAD": str(library), "ASAN_OPTIONS": "verify_asan_link_order=0", **words}
+
+
 def rules(space):
     return space.run(["nft", "list", "ruleset"]).stdout
 
@@ -266,11 +274,9 @@ def test_rules_of_another_hand_are_not_shown_as_ours(namespace, init):
     assert "dport 22" not in done.stdout
 
 
-def test_lost_answer_is_read_back(namespace, init, tmp_path):
+def test_lost_answer_is_read_back(namespace, init, broken):
     """The kernel took the batch, or refused it, and its answer did not fit (ENOBUFS)."""
-    library = tmp_path / "break_batch.so"
-    run(["gcc", "-shared", "-fPIC", "-D_GNU_SOURCE", "-o", library, os.path.join(ROOT, "tests", "support", "break_batch.c"), "-ldl"])
-    lossy = {**os.environ, "LD_PRELOAD": str(library), "LOSE_ANSWER": "1", "ASAN_OPTIONS": "verify_asan_link_order=0"}
+    lossy = broken(LOSE_ANSWER="1")
     space = namespace("init")
     done = space.run([init, "--no-verify"], env=lossy)
     assert "applied" in done.stdout
@@ -437,19 +443,31 @@ def test_killed_at_any_moment_leaves_the_old_rules_or_the_new(namespace, init):
     assert rules(space) == old
 
 
-def test_refused_rule_in_the_middle_changes_nothing_and_is_named(namespace, init, tmp_path):
-    library = tmp_path / "break_batch.so"
-    run(["gcc", "-shared", "-fPIC", "-D_GNU_SOURCE", "-o", library, os.path.join(ROOT, "tests", "support", "break_batch.c"), "-ldl"])
-    broken = {**os.environ, "LD_PRELOAD": str(library), "BREAK_BATCH_RULE": "7", "ASAN_OPTIONS": "verify_asan_link_order=0"}
+def test_refused_rule_in_the_middle_changes_nothing_and_is_named(namespace, init, broken):
     space = namespace("init")
     for before in ("", None):
         if before is None:
             space.run([init, "--no-verify", "-o", "22"])
             before = rules(space)
-        done = space.run([init, "--no-verify"], env=broken, check=False)
+        done = space.run([init, "--no-verify"], env=broken(BREAK_BATCH_RULE="7"), check=False)
         assert done.returncode == 1
         assert "rule 7 (loopback, and the app's own address, stay direct) was refused: No such file" in done.stderr
         assert rules(space) == before
+
+
+@pytest.mark.parametrize("word, message", [
+    ("tproxy", "rule 20 (every other inbound connection) was refused: No such file or directory; the kernel needs module nft_tproxy"),
+    ("redir", "rule 4 (the app calls its own service: as inbound) was refused: No such file or directory; the kernel needs NAT"),
+    ("ct", "rule 16 (answers to connections made from here) was refused: No such file or directory; the kernel needs module nft_ct"),
+    ("nat", "chain outbound was refused: No such file or directory; the kernel needs NAT for family inet: 5.2 or later"),
+    ("route", "chain replies was refused: No such file or directory; the kernel needs nf_tables with chains of family inet"),
+])
+def test_what_the_kernel_lacks_is_named_with_a_hint(namespace, init, broken, word, message):
+    space = namespace("init")
+    done = space.run([init, "--no-verify", "-m", "tproxy"], env=broken(BREAK_BATCH_WORD=word), check=False)
+    assert done.returncode == 1
+    assert done.stderr.startswith(f"outrigger-init: {message}") and done.stderr.count("\n") == 1
+    assert rules(space) == ""
 
 
 def test_running_proxy_answers_the_proof(pods, init, programs, start):

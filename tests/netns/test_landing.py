@@ -212,10 +212,23 @@ def random_options(generator):
     return options + generator.choice([[], ["-e", "15008"]])
 
 
+def agreed_rules(space, init, options, tmp_path):
+    """Applies; what is planned, what the kernel lists and what `show` prints are the same, and `nft` takes it."""
+    planned = space.run([init, "--dry-run", *options]).stdout
+    script = tmp_path / "rules.nft"
+    script.write_text(planned)
+    space.run(["nft", "-c", "-f", script])
+    space.run([init, *options, "--no-verify"])
+    listed = space.run(["nft", "list", "table", "inet", "outrigger"]).stdout
+    return [[line for line in text.splitlines() if not line.startswith("#")]
+            for text in (planned.split("\n", 2)[2], listed, space.run([init, "show"]).stdout)]
+
+
 @pytest.mark.parametrize("seed", range(int(os.environ.get("OUTRIGGER_LANDING_SETS", "12"))))
-def test_random_options_land_as_trace_says(world, init, seed):
+def test_random_options_land_as_trace_says(world, init, tmp_path, seed):
     options = random_options(random.Random(seed))
     names, probes = list(PROBES), [probe for probe, _ in PROBES.values()]
-    world.pod.run([init, *options, "--no-verify"])
+    planned, listed, shown = agreed_rules(world.pod, init, options, tmp_path)
+    assert planned == listed == shown, options
     rows = compare(names, world.landings(probes), traced(world.pod, init, probes))
     assert not rows, f"{options}: (probe, landed, traced) {rows}"

@@ -1,6 +1,8 @@
 /*
- * Preloaded into outrigger-init. BREAK_BATCH_RULE: names a chain that does not exist in that rule of the batch, so that
- * the kernel refuses it in the middle of the transaction. LOSE_ANSWER: the answer to the batch is lost (ENOBUFS).
+ * Preloaded into outrigger-init, which then sends the kernel something that it does not know, as a kernel without the
+ * module would see it. BREAK_BATCH_RULE: that rule of the batch (1 …) is for a chain that does not exist.
+ * BREAK_BATCH_WORD: the last letter of this word (the name of an expression, the type of a chain) is another one,
+ * wherever it stands. LOSE_ANSWER: the answer to the batch is lost (ENOBUFS).
  */
 #include <dlfcn.h>
 #include <errno.h>
@@ -28,13 +30,24 @@ static void break_rule(char *bytes, size_t length, long number)
     }
 }
 
+static void break_word(char *bytes, size_t length, const char *word)
+{
+    size_t size = strlen(word) + 1; /* with its end: "nat", and not "nat" in another word */
+    char *end = bytes + length, *found;
+
+    for (found = bytes; (found = memmem(found, (size_t)(end - found), word, size)); found += size)
+        found[size - 2] ^= 1;
+}
+
 ssize_t sendto(int fd, const void *bytes, size_t length, int flags, const struct sockaddr *to, socklen_t to_length)
 {
     ssize_t (*real)(int, const void *, size_t, int, const struct sockaddr *, socklen_t) = dlsym(RTLD_NEXT, "sendto");
-    const char *number = getenv("BREAK_BATCH_RULE");
+    const char *number = getenv("BREAK_BATCH_RULE"), *word = getenv("BREAK_BATCH_WORD");
 
     if (number && length > 1000)
         break_rule((char *)bytes, length, atol(number));
+    if (word && length > 1000)
+        break_word((char *)bytes, length, word);
     is_batch_sent = length > 1000;
     return real(fd, bytes, length, flags, to, to_length);
 }
