@@ -60,7 +60,10 @@ static void print_question(const struct options *options, const struct question 
 {
     char source[SOCKADDR_TEXT_SIZE], destination[SOCKADDR_TEXT_SIZE];
 
-    sockaddr_format_host(&question->source.any, source);
+    if (options->from || question->route.source.family != AF_UNSPEC)
+        sockaddr_format_host(&question->source.any, source);
+    else
+        snprintf(source, sizeof source, "any address");
     sockaddr_format(&question->destination.any, destination);
     if (options->in_interface)
         printf("connection  incoming by %s, from %s to %s\n", options->in_interface, source, destination);

@@ -1,6 +1,7 @@
 """What all tests of running programs share."""
 
 import os
+import signal
 import sys
 
 import pytest
@@ -10,6 +11,11 @@ sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 from tests.support.namespaces import Namespace, join  # noqa: E402
 from tests.support.outrigger import Outrigger, copy_programs  # noqa: E402
 from tests.support.servers import Server, free_port  # noqa: E402
+
+
+def pytest_configure():
+    """Regression: under nohup(1) the tests' programs, too, were born with SIGHUP ignored."""
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 @pytest.fixture(scope="session")

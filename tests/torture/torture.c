@@ -34,7 +34,7 @@
 struct pair {
     struct end client, server;
     bool used, met; /* met: the server's end is known */
-    uint64_t started_ms;
+    uint64_t moved_ms; /* when a byte was last sent or received */
 };
 
 /* An accepted connection until its number is known. */
@@ -118,7 +118,7 @@ static void start_pair(struct pair *pair, uint64_t now_ms)
         fprintf(stderr, "torture: connect: %s\n", strerror(errno));
         exit(1);
     }
-    *pair = (struct pair){ .used = true, .started_ms = now_ms };
+    *pair = (struct pair){ .used = true, .moved_ms = now_ms };
     end_init(&pair->client, fd, seed, first + started, SIDE_CLIENT, now_ms);
     pair->server.fd = -1;
     aborted += plan.aborts;
@@ -194,18 +194,27 @@ static void place_strays(uint64_t now_ms)
     }
 }
 
+static uint64_t bytes_moved(const struct pair *pair)
+{
+    return pair->client.sent + pair->client.received + (pair->met ? pair->server.sent + pair->server.received : 0);
+}
+
 static void run_pair(struct pair *pair, uint64_t now_ms)
 {
+    uint64_t before = bytes_moved(pair);
+
     end_turn(&pair->client, &random_state, now_ms);
     if (pair->met)
         end_turn(&pair->server, &random_state, now_ms);
+    if (bytes_moved(pair) != before)
+        pair->moved_ms = now_ms;
     if (is_over(pair)) {
         judge(pair, &pair->client);
         if (pair->met)
             judge(pair, &pair->server);
         pair->used = false;
         ended++;
-    } else if (now_ms - pair->started_ms > timeout_s * 1000) {
+    } else if (now_ms - pair->moved_ms > timeout_s * 1000) {
         violation(pair, &pair->client, pair->met ? "stuck" : "stuck, and never arrived");
         if (pair->met)
             violation(pair, &pair->server, "stuck");
