@@ -33,7 +33,7 @@
 
 struct pair {
     struct end client, server;
-    bool used, met; /* met: the server's end is known */
+    bool used, met;    /* met: the server's end is known */
     uint64_t moved_ms; /* when a byte was last sent or received */
 };
 
