@@ -36,7 +36,7 @@ struct reader {
     enum held held;
     uint32_t key, base, offset;
     sa_family_t family;
-    bool is_masked;
+    uint32_t state;  /* bits of conntrack's state that are asked for; 0: none yet */
     unsigned prefix; /* of the mask, or of the whole address */
     uint8_t value[16];
     uint32_t value_length; /* of an immediate */
@@ -126,8 +126,8 @@ static void read_ct_compare(struct reader *reader, bool negated, const void *val
         new_match(reader, MATCH_REPLY, negated);
         break;
     case NFT_CT_STATE: /* a bit of the mask is set */
-        reader->strange |= !negated || number != 0 || !reader->is_masked;
-        new_match(reader, MATCH_INVALID, false);
+        reader->strange |= !negated || number != 0 || reader->state == 0;
+        new_match(reader, reader->state == NF_CT_STATE_INVALID_BIT ? MATCH_INVALID : MATCH_NEW, false);
         break;
     default:
         reader->strange = true;
@@ -193,14 +193,15 @@ static void read_mask(struct reader *reader, struct nftnl_expr *expression)
     uint32_t length = 0, state = 0;
     const uint8_t *mask = nftnl_expr_get(expression, NFTNL_EXPR_BITWISE_MASK, &length);
 
-    reader->is_masked = true;
     reader->prefix = 0;
     for (uint32_t i = 0; mask && i < length; i++)
         reader->prefix += (unsigned)__builtin_popcount(mask[i]);
     if (reader->held == HELD_CT) {
         if (mask)
             memcpy(&state, mask, length < sizeof state ? length : sizeof state);
-        reader->strange |= reader->key != NFT_CT_STATE || state != NF_CT_STATE_INVALID_BIT;
+        reader->state = state;
+        reader->strange |= reader->key != NFT_CT_STATE ||
+                           (state != NF_CT_STATE_INVALID_BIT && state != NF_CT_STATE_BIT(IP_CT_NEW));
     }
 }
 
@@ -253,8 +254,12 @@ static void read_set_mark(struct reader *reader, bool is_mark, enum verdict verd
 
     memcpy(&mark, reader->value, sizeof mark);
     reader->strange |= !is_mark || reader->value_length < sizeof mark;
+    if (reader->ended && reader->rule.verdict == VERDICT_TPROXY && verdict == VERDICT_SAVE_MARK) {
+        reader->strange |= mark != ruleset_taken_mark(reader->rule.mark);
+        return;
+    }
     reader->rule.mark = mark;
-    if (!(reader->ended && reader->rule.verdict == VERDICT_TPROXY && verdict == VERDICT_SET_MARK))
+    if (!(reader->ended && reader->rule.verdict == VERDICT_TPROXY))
         end_rule(reader, verdict);
 }
 
@@ -280,7 +285,7 @@ static void read_ct(struct reader *reader, struct nftnl_expr *expression)
     }
     reader->held = HELD_CT;
     reader->key = key;
-    reader->is_masked = false;
+    reader->state = 0;
 }
 
 static void read_payload(struct reader *reader, struct nftnl_expr *expression)
@@ -314,6 +319,9 @@ static int read_expression(struct nftnl_expr *expression, void *argument)
     } else if (strcmp(name, "redir") == 0) {
         reader->rule.port = held_port(reader);
         end_rule(reader, VERDICT_REDIRECT);
+    } else if (strcmp(name, "reject") == 0) {
+        reader->strange |= nftnl_expr_get_u32(expression, NFTNL_EXPR_REJECT_TYPE) != NFT_REJECT_TCP_RST;
+        end_rule(reader, VERDICT_RESET);
     } else if (strcmp(name, "tproxy") == 0) {
         reader->rule.port = held_port(reader);
         end_rule(reader, VERDICT_TPROXY);

@@ -133,10 +133,12 @@ static bool asks_conntrack(const struct rule *rule)
 /* What the kernel lacks when it does not know a rule's expressions. */
 static const char *needed_for(const struct rule *rule)
 {
+    if (rule->verdict == VERDICT_TPROXY)
+        return "; the kernel needs modules nft_tproxy and nft_ct; without them --mode redirect";
     if (asks_conntrack(rule))
         return "; the kernel needs module nft_ct; without it --mode redirect --drop-invalid=off";
-    if (rule->verdict == VERDICT_TPROXY)
-        return "; the kernel needs module nft_tproxy; without it --mode redirect";
+    if (rule->verdict == VERDICT_RESET)
+        return "; the kernel needs module nft_reject_inet; without it --mode redirect";
     if (rule->verdict == VERDICT_REDIRECT)
         return "; the kernel needs NAT for family inet: 5.2 or later, modules nft_chain_nat and nft_redir";
     return "; the kernel needs nf_tables with counters: 5.2 or later";

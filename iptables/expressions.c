@@ -185,7 +185,20 @@ static int add_tproxy(struct nftnl_rule *rule, uint16_t port, uint32_t mark)
     r = add(rule, tproxy);
     if (r == 0)
         r = add_set_mark(rule, mark);
+    if (r == 0)
+        r = add_save_mark(rule, ruleset_taken_mark(mark));
     return r < 0 ? r : add_verdict(rule, NF_ACCEPT);
+}
+
+static int add_reset(struct nftnl_rule *rule)
+{
+    struct nftnl_expr *expression = nftnl_expr_alloc("reject");
+
+    if (expression) {
+        nftnl_expr_set_u32(expression, NFTNL_EXPR_REJECT_TYPE, NFT_REJECT_TCP_RST);
+        nftnl_expr_set_u8(expression, NFTNL_EXPR_REJECT_CODE, 0);
+    }
+    return add(rule, expression);
 }
 
 static int add_action(struct nftnl_rule *encoded, const struct rule *rule)
@@ -203,6 +216,8 @@ static int add_action(struct nftnl_rule *encoded, const struct rule *rule)
         return add_save_mark(encoded, rule->mark);
     case VERDICT_DROP:
         return add_verdict(encoded, NF_DROP);
+    case VERDICT_RESET:
+        return add_reset(encoded);
     }
     return -EINVAL;
 }
@@ -291,13 +306,13 @@ static int add_reply_match(struct nftnl_rule *rule, const struct match *match)
     return r < 0 ? r : add_compare(rule, equality(match), &reply, sizeof reply);
 }
 
-static int add_invalid_match(struct nftnl_rule *rule)
+static int add_state_match(struct nftnl_rule *rule, uint32_t state)
 {
-    uint32_t invalid = NF_CT_STATE_INVALID_BIT, nothing = 0;
+    uint32_t nothing = 0;
     int r = add_ct(rule, NFT_CT_STATE);
 
     if (r == 0)
-        r = add_mask(rule, (const uint8_t *)&invalid, sizeof invalid);
+        r = add_mask(rule, (const uint8_t *)&state, sizeof state);
     return r < 0 ? r : add_compare(rule, NFT_CMP_NEQ, &nothing, sizeof nothing);
 }
 
@@ -326,8 +341,10 @@ static int add_match(struct nftnl_rule *rule, const struct match *match)
         return add_mark_match(rule, match);
     case MATCH_REPLY:
         return add_reply_match(rule, match);
+    case MATCH_NEW:
+        return match->negated ? -EINVAL : add_state_match(rule, NF_CT_STATE_BIT(IP_CT_NEW));
     case MATCH_INVALID:
-        return match->negated ? -EINVAL : add_invalid_match(rule);
+        return match->negated ? -EINVAL : add_state_match(rule, NF_CT_STATE_INVALID_BIT);
     }
     return -EINVAL;
 }

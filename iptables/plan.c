@@ -276,11 +276,18 @@ static void plan_inbound(struct plan *plan)
 
 /*
  * Every packet passes these, not only a connection's first. Where no transparent socket takes a connection, the chain
- * leaves it alone and CHAIN_INBOUND redirects it: to a proxy in the other mode, or to nobody, which refuses it.
+ * leaves it alone and CHAIN_INBOUND redirects it: to a proxy in the other mode, or to nobody, which refuses it. What a
+ * transparent socket had taken is not redirected any more (NAT decides once for each connection), so when that socket
+ * is gone, the next packet, be it the client's first once more, is answered with RST.
+ *
+ * Only a new connection to the app gets its mark into conntrack: should it have the addresses and ports of one that the
+ * client has made, that one must not be sent astray.
  */
 static void plan_tproxy(struct plan *plan)
 {
     const struct options *options = plan->options;
+    struct match to_app[2] = { id_match(MATCH_MARK, options->tproxy_mark), plain_match(MATCH_NEW) };
+    struct match taken[3] = { id_match(MATCH_TRACKED_MARK, ruleset_taken_mark(options->tproxy_mark)) };
     struct match kept[2] = { id_match(MATCH_TRACKED_MARK, options->tproxy_mark), plain_match(MATCH_REPLY) };
     struct action capture = { VERDICT_TPROXY, (uint16_t)options->inbound_port, options->tproxy_mark };
 
@@ -288,14 +295,22 @@ static void plan_tproxy(struct plan *plan)
         return;
     append_one(plan, CHAIN_TPROXY, plain_match(MATCH_REPLY), leave_alone, "answers to connections made from here");
     append_one(plan, CHAIN_TPROXY, plain_match(MATCH_IN_LOOPBACK), leave_alone, "loopback");
+    append_one(plan, CHAIN_TPROXY, taken[0], capture, "what a transparent socket has taken stays with it");
     append_interfaces(plan, CHAIN_TPROXY, MATCH_IN_INTERFACE, &options->exclude_interfaces, "excluded interface");
     append_interfaces(plan, CHAIN_TPROXY, MATCH_IN_INTERFACE, &options->virtual_interfaces,
                       "virtual interface: not inbound");
     append_inbound(plan, CHAIN_TPROXY, capture);
 
-    append_one(plan, CHAIN_REPLIES, id_match(MATCH_MARK, options->tproxy_mark),
-               (struct action){ .verdict = VERDICT_SAVE_MARK, .mark = options->tproxy_mark },
-               "proxy to app, with the client's own address");
+    taken[1] = id_match(MATCH_MARK, options->tproxy_mark);
+    taken[1].negated = true;
+    taken[2] = plain_match(MATCH_REPLY);
+    taken[2].negated = true;
+    append(plan, CHAIN_TAKEN, taken, 3, (struct action){ .verdict = VERDICT_RESET },
+           "its transparent socket is gone; never past it to the app");
+
+    append(plan, CHAIN_REPLIES, to_app, 2,
+           (struct action){ .verdict = VERDICT_SAVE_MARK, .mark = options->tproxy_mark },
+           "proxy to app, with the client's own address");
     append(plan, CHAIN_REPLIES, kept, 2, (struct action){ .verdict = VERDICT_SET_MARK, .mark = options->tproxy_mark },
            "what the app answers goes back to the proxy");
 }

@@ -48,6 +48,9 @@ static void render_match(const struct match *match, struct strbuf *text)
     case MATCH_REPLY:
         strbuf_printf(text, "ct direction %sreply ", not );
         break;
+    case MATCH_NEW:
+        strbuf_printf(text, "ct state %snew ", not );
+        break;
     case MATCH_INVALID:
         strbuf_printf(text, "ct state %sinvalid ", not );
         break;
@@ -73,7 +76,8 @@ static void render_verdict(const struct rule *rule, struct strbuf *text)
         strbuf_printf(text, "redirect to :%u", rule->port);
         break;
     case VERDICT_TPROXY:
-        strbuf_printf(text, "tproxy to :%u meta mark set 0x%08x accept", rule->port, rule->mark);
+        strbuf_printf(text, "tproxy to :%u meta mark set 0x%08x ct mark set 0x%08x accept", rule->port, rule->mark,
+                      ruleset_taken_mark(rule->mark));
         break;
     case VERDICT_SET_MARK:
         strbuf_printf(text, "meta mark set 0x%08x", rule->mark);
@@ -83,6 +87,9 @@ static void render_verdict(const struct rule *rule, struct strbuf *text)
         break;
     case VERDICT_DROP:
         strbuf_append(text, "drop");
+        break;
+    case VERDICT_RESET:
+        strbuf_append(text, "reject with tcp reset");
         break;
     }
 }
@@ -147,6 +154,7 @@ static const char *const chain_explanations[] = {
     [CHAIN_OUTBOUND] = "connections that this network namespace makes; each is asked once, the first rule decides",
     [CHAIN_INBOUND] = "connections that come in; each is asked once, the first rule decides",
     [CHAIN_TPROXY] = "packets that come in; the first rule decides",
+    [CHAIN_TAKEN] = "packets that come in, behind the others",
     [CHAIN_REPLIES] = "packets that this network namespace sends; every rule is asked",
     [CHAIN_INVALID] = "packets that come in",
 };

@@ -10,6 +10,7 @@
 #include "base/sockaddr.h"
 
 #define PRIORITY_MANGLE (-150) /* NF_IP_PRI_MANGLE */
+#define PRIORITY_FILTER 0      /* NF_IP_PRI_FILTER */
 #define PRIORITY_DSTNAT (-100) /* NF_IP_PRI_NAT_DST */
 
 static const struct chain_place places[] = {
@@ -19,6 +20,8 @@ static const struct chain_place places[] = {
                         "type nat hook prerouting priority dstnat; policy accept;" },
     [CHAIN_TPROXY] = { "inbound_tproxy", "filter", NF_INET_PRE_ROUTING, PRIORITY_MANGLE,
                        "type filter hook prerouting priority mangle; policy accept;" },
+    [CHAIN_TAKEN] = { "inbound_taken", "filter", NF_INET_LOCAL_IN, PRIORITY_FILTER,
+                      "type filter hook input priority filter; policy accept;" },
     [CHAIN_REPLIES] = { "replies", "route", NF_INET_LOCAL_OUT, PRIORITY_MANGLE,
                         "type route hook output priority mangle; policy accept;" },
     [CHAIN_INVALID] = { "invalid", "filter", NF_INET_PRE_ROUTING, PRIORITY_MANGLE,
@@ -67,6 +70,7 @@ static bool match_equal(const struct match *a, const struct match *b)
     case MATCH_IN_LOOPBACK:
     case MATCH_OUT_LOOPBACK:
     case MATCH_REPLY:
+    case MATCH_NEW:
     case MATCH_INVALID:
         return true;
     case MATCH_IN_INTERFACE:
@@ -107,6 +111,11 @@ bool ruleset_equal(const struct ruleset *a, const struct ruleset *b)
             return false;
     }
     return true;
+}
+
+uint32_t ruleset_taken_mark(uint32_t mark)
+{
+    return mark == UINT32_MAX ? 1 : mark + 1;
 }
 
 uint32_t ruleset_mark(const struct ruleset *ruleset)
@@ -151,6 +160,8 @@ static bool match_holds(const struct match *match, const struct flow *flow)
                cidr_contains(&match->block, flow->destination) != match->negated;
     case MATCH_PORT:
         return port_range_contains(match->ports, sockaddr_port(flow->destination)) != match->negated;
+    case MATCH_NEW:
+        return !match->negated;
     case MATCH_MARK: /* a first packet has no mark, is no reply, and is valid */
     case MATCH_TRACKED_MARK:
     case MATCH_REPLY:
@@ -205,6 +216,7 @@ enum landing ruleset_landing(const struct ruleset *ruleset, const struct rule *r
     case VERDICT_TPROXY:
         return LANDS_INBOUND;
     case VERDICT_DROP:
+    case VERDICT_RESET:
         return LANDS_DROPPED;
     case VERDICT_RETURN:
     case VERDICT_SET_MARK:

@@ -30,6 +30,7 @@ enum match_kind {
     MATCH_MARK,         /* the packet's mark */
     MATCH_TRACKED_MARK, /* the mark that conntrack keeps with the connection */
     MATCH_REPLY,        /* the packet goes against the connection's direction */
+    MATCH_NEW,          /* it is the first of its connection */
     MATCH_INVALID,      /* conntrack can place it in no connection */
 };
 
@@ -47,10 +48,11 @@ struct match {
 enum verdict {
     VERDICT_RETURN,    /* left alone */
     VERDICT_REDIRECT,  /* to `port` of this machine */
-    VERDICT_TPROXY,    /* to the transparent socket on `port`, with `mark` */
+    VERDICT_TPROXY,    /* to the transparent socket on `port`, with `mark`; conntrack keeps ruleset_taken_mark() */
     VERDICT_SET_MARK,  /* the packet gets `mark`, and the next rule is asked */
     VERDICT_SAVE_MARK, /* conntrack keeps `mark`, and the next rule is asked */
     VERDICT_DROP,
+    VERDICT_RESET, /* answered with RST */
 };
 
 /* In the order in which the table lists them. */
@@ -58,6 +60,7 @@ enum chain {
     CHAIN_OUTBOUND, /* nat, output: connections that this network namespace makes */
     CHAIN_INBOUND,  /* nat, prerouting: connections that come in */
     CHAIN_TPROXY,   /* filter, prerouting: the same in TPROXY mode, before nat */
+    CHAIN_TAKEN,    /* filter, input: what only a transparent socket may have, and nobody else */
     CHAIN_REPLIES,  /* route, output: in TPROXY mode, what the app answers goes back to the proxy */
     CHAIN_INVALID,  /* filter, prerouting */
     CHAIN_COUNT
@@ -90,6 +93,9 @@ bool ruleset_has_chain(const struct ruleset *ruleset, enum chain chain);
 
 /* Whether both say the same, whatever was counted. */
 bool ruleset_equal(const struct ruleset *a, const struct ruleset *b);
+
+/* What conntrack keeps of a connection that a transparent socket has taken, in the mode that has `mark` for packets. */
+uint32_t ruleset_taken_mark(uint32_t mark);
 
 /* The mark of TPROXY mode, or 0 when no rule has one. */
 uint32_t ruleset_mark(const struct ruleset *ruleset);

@@ -13,6 +13,7 @@
 #include "proxy/conn/replay.h"
 #include "proxy/conn/routing.h"
 #include "proxy/conn/timeouts.h"
+#include "proxy/conn/transparent.h"
 #include "proxy/net/sockopt.h"
 #include "proxy/worker/worker.h"
 
@@ -104,6 +105,7 @@ void conn_end(struct conn *conn, enum end_reason reason)
     pump_discard(&conn->to_client.pump, &worker->means);
     replay_free(conn->to_upstream.pump.replay, &worker->means.budget);
     connect_release(conn);
+    transparent_end(conn);
     if (conn->holds_limit)
         limits_release(&worker->shared->limits);
     counter_add(&conn->counters->ended[reason], 1);

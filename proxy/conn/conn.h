@@ -52,6 +52,7 @@ struct conn {
     struct timer timer;
     union inet_address original; /* where the client was going; AF_UNSPEC on plain listeners */
     bool transparent;            /* its socket has the original destination's address: the app gets the client's */
+    uint16_t client_slot;        /* of its client's port; see transparent.h */
     uint64_t started_ms;
     uint64_t last_byte_ms; /* when a byte last passed, or the state changed */
     unsigned turn, attempt;

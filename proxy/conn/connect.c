@@ -11,6 +11,7 @@
 #include "proxy/conn/conn.h"
 #include "proxy/conn/relay.h"
 #include "proxy/conn/replay.h"
+#include "proxy/conn/transparent.h"
 #include "proxy/net/dialer.h"
 #include "proxy/net/sockopt.h"
 #include "proxy/worker/worker.h"
@@ -95,17 +96,11 @@ static bool keeps_client_address(const struct conn *conn)
 
 static int dial(struct conn *conn, int *ret_fd, bool *ret_in_progress)
 {
-    struct worker *worker = conn->worker;
-    union inet_address address;
-    socklen_t length = sizeof address;
+    union inet_address source;
 
-    if (!keeps_client_address(conn))
-        return dialer_connect(destination_of(conn), source_of(conn, &address), ret_fd, ret_in_progress);
-    if (getpeername(conn->client.transport.fd, &address.any, &length) < 0)
-        return -errno;
-    return dialer_connect_as(destination_of(conn), &address.any,
-                             (uint32_t)worker->shared->config->intercept.inbound.tproxy_mark, &worker->random, ret_fd,
-                             ret_in_progress);
+    if (keeps_client_address(conn))
+        return transparent_dial(conn, destination_of(conn), ret_fd, ret_in_progress);
+    return dialer_connect(destination_of(conn), source_of(conn, &source), ret_fd, ret_in_progress);
 }
 
 static void take_endpoint(struct conn *conn)

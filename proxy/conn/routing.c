@@ -7,6 +7,7 @@
 #include "base/interception.h"
 #include "proxy/conn/conn.h"
 #include "proxy/conn/connect.h"
+#include "proxy/conn/transparent.h"
 #include "proxy/net/dialer.h"
 #include "proxy/net/original_dst.h"
 #include "proxy/worker/worker.h"
@@ -41,21 +42,6 @@ static void answer_probe(struct conn *conn)
     conn_end(conn, END_PROBE);
 }
 
-/* Where the client was going. Returns 0, or -ENOENT when the connection was not intercepted. */
-static int find_original(struct conn *conn, const struct worker_listener *listener)
-{
-    union inet_address own;
-    socklen_t length = sizeof own;
-
-    if (listener->transparent && getsockname(conn->client.transport.fd, &own.any, &length) == 0 &&
-        sockaddr_port(&own.any) != listener->port) {
-        conn->original = own;
-        conn->transparent = true;
-        return 0;
-    }
-    return original_dst_get(conn->client.transport.fd, listener->family, &conn->original);
-}
-
 /* Dialling an own capture port would come back here, and again. */
 static bool is_loop(const struct conn *conn)
 {
@@ -76,7 +62,8 @@ void routing_begin(struct conn *conn, const struct worker_listener *listener)
         connect_begin(conn);
         return;
     }
-    if (find_original(conn, listener) < 0) {
+    if (!transparent_begin(conn, listener) &&
+        original_dst_get(conn->client.transport.fd, listener->family, &conn->original) < 0) {
         conn_end(conn, END_NOT_INTERCEPTED);
         return;
     }

@@ -64,13 +64,8 @@ int dialer_connect(const struct sockaddr *destination, const struct sockaddr *so
     return 0;
 }
 
-/* Below the ports that clients mostly have (net.ipv4.ip_local_port_range), so that it is hardly ever one of theirs. */
-#define LOWEST_PORT  1024
-#define HIGHEST_PORT 32767
-#define MOST_PORTS   16 /* tried */
-
-static int connect_from(const struct sockaddr *destination, const union inet_address *source, uint32_t mark,
-                        int *ret_fd, bool *ret_in_progress)
+int dialer_connect_as(const struct sockaddr *destination, const struct sockaddr *source, uint32_t mark, int *ret_fd,
+                      bool *ret_in_progress)
 {
     int fd = socket(destination->sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), on = 1, r;
 
@@ -82,7 +77,7 @@ static int connect_from(const struct sockaddr *destination, const union inet_add
         r = sockopt_set_mark(fd, mark);
     if (r == 0 && setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) < 0)
         r = -errno;
-    if (r == 0 && bind(fd, &source->any, sockaddr_length(&source->any)) < 0)
+    if (r == 0 && bind(fd, source, sockaddr_length(source)) < 0)
         r = -errno;
     if (r == 0)
         r = begin_connecting(fd, destination, ret_in_progress);
@@ -90,20 +85,6 @@ static int connect_from(const struct sockaddr *destination, const union inet_add
         close(fd);
     else
         *ret_fd = fd;
-    return r;
-}
-
-int dialer_connect_as(const struct sockaddr *destination, const struct sockaddr *client, uint32_t mark,
-                      struct random *random, int *ret_fd, bool *ret_in_progress)
-{
-    union inet_address source = { .family = AF_UNSPEC };
-    int r = -EADDRNOTAVAIL;
-
-    memcpy(&source, client, sockaddr_length(client));
-    for (int i = 0; i < MOST_PORTS && (r == -EADDRNOTAVAIL || r == -EADDRINUSE); i++) {
-        sockaddr_set_port(&source.any, (uint16_t)(LOWEST_PORT + random_below(random, HIGHEST_PORT - LOWEST_PORT + 1)));
-        r = connect_from(destination, &source, mark, ret_fd, ret_in_progress);
-    }
     return r;
 }
 

@@ -5,8 +5,6 @@
 #include <stdint.h>
 #include <sys/socket.h>
 
-#include "base/random.h"
-
 /*
  * Opens a non-blocking socket and begins to connect it.
  *
@@ -20,12 +18,12 @@ int dialer_connect(const struct sockaddr *destination, const struct sockaddr *so
                    bool *ret_in_progress);
 
 /*
- * The same with the source address of `client`, which is another machine's, and packets that carry `mark`, by which the
- * rules of mode tproxy bring the answers back here. The port is a random one: with the client's own, conntrack would
- * take this for the connection that the client made.
+ * The same from `source`, address and port, which is another machine's, with packets that carry `mark`: by it the rules
+ * of mode tproxy bring the answers back here. Needs NET_ADMIN.
+ * -EADDRNOTAVAIL or -EADDRINUSE: another port may do.
  */
-int dialer_connect_as(const struct sockaddr *destination, const struct sockaddr *client, uint32_t mark,
-                      struct random *random, int *ret_fd, bool *ret_in_progress);
+int dialer_connect_as(const struct sockaddr *destination, const struct sockaddr *source, uint32_t mark, int *ret_fd,
+                      bool *ret_in_progress);
 
 /* How a pending attempt ended: 0 or a negative errno. */
 int dialer_result(int fd);

@@ -1,4 +1,5 @@
 #include "proxy/process/process.h"
+#include "proxy/conn/transparent.h"
 
 #include <errno.h>
 #include <event2/event.h>
@@ -158,6 +159,7 @@ static void end(struct process *process)
         worker_done(&process->shared.workers[i]);
     free(process->shared.workers);
     cluster_set_free(process->shared.clusters);
+    transparent_ports_free(process->shared.transparent_ports);
     for (unsigned i = 0; i < process->signal_count; i++)
         event_del(&process->signals[i]);
     if (process->base) {

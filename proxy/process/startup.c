@@ -9,6 +9,7 @@
 
 #include "base/log.h"
 #include "base/macros.h"
+#include "proxy/conn/transparent.h"
 #include "proxy/net/listener.h"
 #include "proxy/process/process.h"
 #include "proxy/process/processors.h"
@@ -179,6 +180,11 @@ int startup_start_workers(struct process *process)
     r = cluster_set_new(process->config, &shared->clusters);
     if (r < 0)
         return r;
+    if (process->config->intercept.present && process->config->intercept.inbound.mode == INBOUND_TPROXY) {
+        r = transparent_ports_new(&shared->transparent_ports);
+        if (r < 0)
+            return r;
+    }
     buffer_memory_init(&shared->buffer_memory, process->config->limits.buffer_memory_bytes);
     shared->workers = calloc(shared->count, sizeof *shared->workers);
     if (!shared->workers)

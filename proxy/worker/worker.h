@@ -26,6 +26,7 @@ struct worker_shared {
     struct cluster_set *clusters;
     struct limits limits;
     struct buffer_memory buffer_memory;
+    struct transparent_ports *transparent_ports; /* in mode tproxy, else NULL */
     struct worker *workers;
     unsigned count;
 };

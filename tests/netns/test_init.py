@@ -456,7 +456,7 @@ def test_refused_rule_in_the_middle_changes_nothing_and_is_named(namespace, init
 
 
 @pytest.mark.parametrize("word, message", [
-    ("tproxy", "rule 20 (every other inbound connection) was refused: No such file or directory; the kernel needs module nft_tproxy"),
+    ("tproxy", "rule 18 (what a transparent socket has taken stays with it) was refused: No such file or directory; the kernel needs modules nft_tproxy"),
     ("redir", "rule 4 (the app calls its own service: as inbound) was refused: No such file or directory; the kernel needs NAT"),
     ("ct", "rule 16 (answers to connections made from here) was refused: No such file or directory; the kernel needs module nft_ct"),
     ("nat", "chain outbound was refused: No such file or directory; the kernel needs NAT for family inet: 5.2 or later"),

@@ -5,6 +5,7 @@ import os
 import signal
 import socket
 import threading
+import time
 
 import pytest
 
@@ -142,6 +143,80 @@ def test_dead_proxy_means_refused(world, client, server):
         with pytest.raises(ConnectionRefusedError):
             space.ask(server)
     assert space.apps[0].accepted == space.apps[-1].accepted == 0
+
+
+def test_first_packet_that_comes_again_does_not_get_past_a_proxy_that_has_died(world):
+    """Regression: NAT decides once for each connection, and had let the first one pass to the transparent socket."""
+    space = world()
+    space.client.run(["nft", "add table inet deaf; add chain inet deaf input { type filter hook input priority -400; }; "
+                      "add rule inet deaf input tcp flags & (syn | ack) == syn | ack drop"])
+
+    def die():
+        time.sleep(0.4)
+        space.proxy.program.signal(signal.SIGKILL)
+        space.proxy.program.wait()
+        space.client.run(["nft", "delete table inet deaf"])
+
+    killer = threading.Thread(target=die)
+    killer.start()
+    with pytest.raises(ConnectionRefusedError):
+        space.ask(SERVER)
+    killer.join()
+    assert space.apps[0].accepted == 0
+
+
+def test_established_connection_of_a_dead_proxy_is_reset(world):
+    space = world()
+
+    def inside():
+        with connect(8080, SERVER) as connection:
+            assert connection.recv(100) == f"{CLIENT} ".encode()
+            space.proxy.program.signal(signal.SIGKILL)
+            space.proxy.program.wait()
+            with pytest.raises((ConnectionResetError, BrokenPipeError)):
+                for _ in range(20):
+                    connection.sendall(b"x")
+                    time.sleep(0.05)
+
+    space.client.inside(inside)
+
+
+def test_client_with_many_low_ports_meets_none_of_the_proxy_s(world):
+    """Regression: the proxy's port towards the app was one that the client used, and conntrack took both for one."""
+    space = world()
+
+    def inside():
+        connections = []
+        for port in range(2000, 2600):
+            connection = socket.socket()
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            connection.settimeout(5)
+            connection.bind((CLIENT, port))
+            connection.connect((SERVER, 8080))
+            connections.append(connection)
+            assert connection.recv(100) == f"{CLIENT} ".encode(), port
+        for connection in connections:
+            connection.sendall(b"still")
+            connection.shutdown(socket.SHUT_WR)
+        for connection in connections:
+            assert ending(connection) == (b"still", "end")
+            connection.close()
+
+    space.client.inside(inside)
+
+
+def test_newly_excluded_port_leaves_what_is_under_way(world):
+    space = world()
+
+    def inside():
+        with connect(8080, SERVER) as connection:
+            assert connection.recv(100) == f"{CLIENT} ".encode()
+            space.server.run([space.init, "--no-verify", "-m", "tproxy", "-d", "8080"])
+            connection.sendall(b"still")
+            connection.shutdown(socket.SHUT_WR)
+            return ending(connection)
+
+    assert space.client.inside(inside) == (b"still", "end")
 
 
 def test_proxy_in_mode_redirect_still_gets_what_comes_in(world):
