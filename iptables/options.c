@@ -131,7 +131,8 @@ static const struct option_row *find_row(const char *name)
 /* "" and the words for off ask for nothing. */
 static bool asks_for_nothing(const char *value)
 {
-    return value && (value[0] == '\0' || strcmp(value, "false") == 0 || strcmp(value, "0") == 0);
+    return value &&
+           (value[0] == '\0' || strcmp(value, "false") == 0 || strcmp(value, "off") == 0 || strcmp(value, "0") == 0);
 }
 
 static int take_habit(const struct habit *habit, const char *value, struct options *options)

@@ -86,12 +86,17 @@ static const struct sockaddr *source_of(const struct conn *conn, union inet_addr
     return &source->any;
 }
 
-/* A destination on loopback cannot answer another machine's address, so it gets the proxy's. */
+/*
+ * Only what is on this machine, and not on loopback, can answer another machine's address by way of the proxy.
+ * Everything else gets an ordinary source.
+ */
 static bool keeps_client_address(const struct conn *conn)
 {
     const struct sockaddr *destination = destination_of(conn);
 
-    return conn->transparent && destination->sa_family == conn->original.family && !sockaddr_is_loopback(destination);
+    if (!conn->transparent || destination->sa_family != conn->original.family || sockaddr_is_loopback(destination))
+        return false;
+    return !conn->endpoint || dialer_address_is_local(destination);
 }
 
 static int dial(struct conn *conn, int *ret_fd, bool *ret_in_progress)

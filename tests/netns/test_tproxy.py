@@ -117,6 +117,15 @@ def test_app_on_localhost_alone_is_dialled_from_the_proxy_s_address(world):
     assert space.ask(SERVER) == (b"127.0.0.6 hello", "end")
 
 
+def test_endpoint_on_another_machine_is_dialled_from_an_address_of_ours(world):
+    """Regression: it was dialled from the client's address, and answered the client."""
+    endpoint = {"inbound": {"mode": "tproxy", "ports": [{"ports": [8080], "cluster": {"endpoints": [{"address": f"{CLIENT}:9000"}]}}]}}
+    space = world(config={"intercept": endpoint})
+    other = space.client.inside(lambda: Server(tell_peer, host=CLIENT, port=9000))
+    assert space.ask(SERVER) == (f"{SERVER} hello".encode(), "end")
+    other.close()
+
+
 def test_call_of_the_app_s_own_service_comes_from_the_proxy_s_address(world):
     space = world()
 

@@ -104,7 +104,7 @@ static void test_options_of_istio_and_linkerd_are_understood(void **state)
     (void)state;
     assert_int_equal(PARSE(&options, "istio-iptables", "-p", "15001", "-z", "15006", "-u", "1337", "-m", "REDIRECT",
                            "-i", "*", "-x", "", "-b", "*", "-d", "15090,15021,15020", "-f", "-t", "1337", "-r", "133",
-                           "--log_output_level=default:info", "--redirect-dns=false", "--netns", ""),
+                           "--log_output_level=default:info", "--redirect-dns=off", "--netns", ""),
                      0);
     assert_int_equal(options.command, COMMAND_APPLY);
     assert_int_equal(options.mode, MODE_REDIRECT);
