@@ -5,7 +5,7 @@
 #include <arpa/inet.h>
 #include <string.h>
 
-/* The same addresses as the texts in the header: tests/unit/base/test_interception.c compares them. */
+/* The same addresses as the texts in the header: tests/unit/base/test_addresses.c compares them. */
 static const struct in6_addr probe_ipv6 = { .s6_addr = { 0x20, 0x01, 0x0d, 0xb8, [15] = 2 } };
 static const struct in6_addr app_source_ipv6 = { .s6_addr = { [15] = 6 } };
 

@@ -15,16 +15,12 @@ static int change(uint16_t type, uint16_t flags)
 {
     char buffer[256];
     struct nlmsghdr *message = mnl_nlmsg_put_header(buffer);
-    struct mnl_socket *socket;
     struct ifaddrmsg *address;
     struct in6_addr ip;
-    uint32_t failed;
-    int r;
 
     inet_pton(AF_INET6, INTERCEPTION_APP_SOURCE_IPV6, &ip);
     message->nlmsg_type = type;
-    message->nlmsg_flags = NLM_F_REQUEST | NLM_F_ACK | flags;
-    message->nlmsg_seq = 1;
+    message->nlmsg_flags = flags;
     address = mnl_nlmsg_put_extra_header(message, sizeof *address);
     address->ifa_family = AF_INET6;
     address->ifa_prefixlen = 128;
@@ -33,13 +29,7 @@ static int change(uint16_t type, uint16_t flags)
     address->ifa_index = if_nametoindex("lo");
     mnl_attr_put(message, IFA_LOCAL, sizeof ip, &ip);
     mnl_attr_put(message, IFA_ADDRESS, sizeof ip, &ip);
-
-    r = netlink_open(NETLINK_ROUTE, &socket);
-    if (r < 0)
-        return r;
-    r = netlink_transact(socket, message, message->nlmsg_len, 1, &failed);
-    mnl_socket_close(socket);
-    return r;
+    return netlink_change_routing(message);
 }
 
 /* What rtnetlink says where IPv6 is compiled out or disabled (disable_ipv6). */

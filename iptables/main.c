@@ -116,9 +116,9 @@ static int run_apply(const struct options *options, const struct ruleset *rulese
     r = encode_apply(ruleset, problem);
     if (r < 0)
         return fail(problem);
-    r = is_marked ? 0 : routing_remove(options->tproxy_mark, options->tproxy_route_table);
+    r = is_marked ? routing_keep(options->tproxy_mark, options->tproxy_route_table) : routing_keep(0, 0);
     if (r < 0)
-        return fail_step("the policy routing of mode tproxy could not be removed", r);
+        return fail_step("older policy routing of mode tproxy could not be removed", r);
     printf("applied: %zu rules in table inet " RULESET_TABLE "\n", ruleset->count);
     fflush(stdout);
     if (options->no_verify)
@@ -194,10 +194,11 @@ static int run_remove(const struct options *options, const struct ruleset *rules
     char problem[ENCODE_PROBLEM_SIZE];
     int r = encode_remove(problem);
 
+    (void)options;
     (void)ruleset;
     if (r < 0)
         return fail(problem);
-    r = routing_remove(options->tproxy_mark, options->tproxy_route_table);
+    r = routing_keep(0, 0);
     if (r < 0)
         return fail_step("the policy routing of mode tproxy could not be removed", r);
     r = address_remove();

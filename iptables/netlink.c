@@ -78,6 +78,21 @@ int netlink_transact(struct mnl_socket *socket, const void *messages, size_t len
     return r < 0 ? r : 0;
 }
 
+int netlink_change_routing(struct nlmsghdr *message)
+{
+    struct mnl_socket *socket;
+    uint32_t failed;
+    int r = netlink_open(NETLINK_ROUTE, &socket);
+
+    if (r < 0)
+        return r;
+    message->nlmsg_seq = 1;
+    message->nlmsg_flags |= NLM_F_REQUEST | NLM_F_ACK;
+    r = netlink_transact(socket, message, message->nlmsg_len, 1, &failed);
+    mnl_socket_close(socket);
+    return r;
+}
+
 int netlink_ask(struct mnl_socket *socket, const struct nlmsghdr *request,
                 int (*take)(const struct nlmsghdr *answer, void *argument), void *argument)
 {

@@ -21,6 +21,12 @@ int netlink_transact(struct mnl_socket *socket, const void *messages, size_t len
                      uint32_t *ret_failed);
 
 /*
+ * Makes one change by rtnetlink: `message` has its type and its own flags; the rest of its header is set here.
+ * Returns 0 or a negative errno.
+ */
+int netlink_change_routing(struct nlmsghdr *message);
+
+/*
  * Sends one request and hands each message of the answer to `take`, up to the end of the dump, the acknowledgement, or
  * the answer that `take` says is the last.
  *

@@ -25,5 +25,9 @@ int routing_find(const struct sockaddr *destination, struct route *ret_route);
  */
 int routing_add(uint32_t mark, uint32_t table);
 
-/* Returns 0 also when there is nothing to remove. */
-int routing_remove(uint32_t mark, uint32_t table);
+/*
+ * Takes away what routing_add() has ever added here, but for this mark and table (0, 0: all of it). Others' rules and
+ * routes stay.
+ * Returns 0 or a negative errno.
+ */
+int routing_keep(uint32_t mark, uint32_t table);

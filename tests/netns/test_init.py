@@ -360,6 +360,19 @@ def test_tproxy_routing_comes_and_goes_with_its_rules(pods, init):
     assert routing() == marked
     client.run([init, "--no-verify"])
     assert routing() == before
+    # Regression: what another mark and table had left stayed for ever; somebody else's rule stays.
+    client.run(["ip", "rule", "add", "priority", "133", "fwmark", "9", "lookup", "99"])
+    foreign = routing()
+    client.run([init, "-m", "tproxy", "-t", "77", "-r", "177", "--no-verify"])
+    client.run([init, "-m", "tproxy", "--no-verify"])
+    assert "lookup 177" not in "".join(routing()) and "table 177" not in "".join(routing())
+    client.run([init, "-m", "tproxy", "-t", "77", "--no-verify"])
+    assert "fwmark 0x4d lookup 133" in routing()[0] and "fwmark 0x539" not in "".join(routing())
+    assert "local default dev lo table 133" in routing()[1] and "local default dev lo table 133" in routing()[3]
+    client.run([init, "-m", "tproxy", "-t", "77", "-r", "177", "--no-verify"])
+    client.run([init, "--no-verify"])
+    assert routing() == foreign
+    client.run(["ip", "rule", "del", "priority", "133"])
     client.run([init, "-m", "tproxy", "--no-verify"])
     client.run([init, "remove"])
     assert "fwmark" not in "".join(routing()) and "133" not in client.run(["ip", "rule"]).stdout

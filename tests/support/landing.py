@@ -53,14 +53,14 @@ class Listener:
                 try:
                     connection.sendall(self.word)
                 except OSError:
-                    pass
+                    pass  # the dialler is gone; what it saw is what counts
 
     def close(self):
         for listener in self.sockets:
             try:
                 listener.shutdown(socket.SHUT_RDWR)  # wakes accept()
             except OSError:
-                pass
+                pass  # the namespace's loopback is down, or accept() has seen it already
             listener.close()
 
 
