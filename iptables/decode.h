@@ -8,7 +8,7 @@
 /*
  * Reads this network namespace's table into the empty `ruleset`.
  *
- * ret_strange  how many of its rules are not ones that encode.c makes; they are left out
+ * ret_strange  how many of its rules and chains are not ones that encode.c makes; such rules are left out
  * Returns 0, -ENOENT when there is no table, or another negative errno.
  */
 int decode_read(struct ruleset *ruleset, unsigned *ret_strange);

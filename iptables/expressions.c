@@ -136,6 +136,7 @@ static int add_redirect(struct nftnl_rule *rule, uint16_t port)
     redirect = nftnl_expr_alloc("redir");
     if (redirect) {
         nftnl_expr_set_u32(redirect, NFTNL_EXPR_REDIR_REG_PROTO_MIN, NFT_REG_1);
+        nftnl_expr_set_u32(redirect, NFTNL_EXPR_REDIR_REG_PROTO_MAX, NFT_REG_1); /* as the kernel tells it */
         nftnl_expr_set_u32(redirect, NFTNL_EXPR_REDIR_FLAGS, NF_NAT_RANGE_PROTO_SPECIFIED);
     }
     return add(rule, redirect);

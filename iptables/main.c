@@ -126,28 +126,29 @@ static int run_apply(const struct options *options, const struct ruleset *rulese
     return verify_run(options, ruleset, &proven) < 0 ? VERIFY_EXIT_FAILED : 0;
 }
 
-/* Reads what the kernel has; 0 when it is all ours to understand. */
-static int read_kernel(struct ruleset *ruleset)
+/* Reads what the kernel has. */
+static int read_kernel(struct ruleset *ruleset, unsigned *ret_strange)
 {
-    unsigned strange;
-    int r = decode_read(ruleset, &strange);
+    int r = decode_read(ruleset, ret_strange);
 
     if (r == -ENOENT)
         return fail(NO_RULES);
     if (r < 0)
         return fail_step("the rules cannot be read", r);
-    if (strange > 0)
-        fprintf(stderr,
-                "outrigger-init: %u rules of the table are of another hand and not shown; see `nft list table "
-                "inet " RULESET_TABLE "`\n",
-                strange);
+    if (*ret_strange > 0)
+        fprintf(
+            stderr,
+            "outrigger-init: %u rules or chains of the table are of another hand and not shown; see `nft list table "
+            "inet " RULESET_TABLE "`\n",
+            *ret_strange);
     return 0;
 }
 
 static int run_show(const struct options *options, const struct ruleset *ruleset)
 {
     struct ruleset found = { 0 };
-    int r = read_kernel(&found);
+    unsigned strange;
+    int r = read_kernel(&found, &strange);
 
     (void)ruleset;
     if (r == 0)
@@ -159,8 +160,11 @@ static int run_show(const struct options *options, const struct ruleset *ruleset
 static int run_trace(const struct options *options, const struct ruleset *ruleset)
 {
     struct ruleset found = { 0 };
-    int r = options->dry_run ? 0 : read_kernel(&found);
+    unsigned strange = 0;
+    int r = options->dry_run ? 0 : read_kernel(&found, &strange);
 
+    if (r == 0 && strange > 0)
+        r = fail("where it lands is not known: what is of another hand may decide");
     if (r == 0 && trace_run(options, options->dry_run ? ruleset : &found) < 0)
         r = EXIT_USAGE;
     ruleset_done(&found);

@@ -15,6 +15,7 @@
 
 #include "base/macros.h"
 #include "iptables/decode.h"
+#include "iptables/expressions.h"
 
 #define MOST_EXPRESSIONS 32
 
@@ -124,7 +125,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t length)
     nftnl_rule_free(rule);
     if (decode_message(message, &ruleset, &strange) < 0 || ruleset.count + strange != 1)
         abort();
-    for (size_t i = 0; i < ruleset.count; i++) {
+    for (size_t i = 0; i < ruleset.count; i++) { /* what is taken for ours can be made again */
+        struct nftnl_rule *again = nftnl_rule_alloc();
+
+        if (expressions_fill(again, &ruleset.rules[i]) < 0)
+            abort();
+        nftnl_rule_free(again);
         if (ruleset.rules[i].match_count > RULE_MOST_MATCHES ||
             !memchr(ruleset.rules[i].reason, '\0', RULE_REASON_SIZE))
             abort();

@@ -270,8 +270,49 @@ def test_rules_of_another_hand_are_not_shown_as_ours(namespace, init):
     space.run([init])
     space.run(["nft", "add rule inet outrigger outbound tcp sport 22 return; add rule inet outrigger outbound meta l4proto udp return"])
     done = space.run([init, "show"])
-    assert "2 rules of the table are of another hand" in done.stderr
+    assert "2 rules or chains of the table are of another hand" in done.stderr
     assert "dport 22" not in done.stdout
+    done = space.run([init, "trace", "--to", "10.0.0.1:80", "--out-interface", "eth0"], check=False)
+    assert done.returncode == 1 and "is not known" in done.stderr
+
+
+@pytest.mark.parametrize("words", [
+    "tcp dport >= 1024", "tcp dport <= 1024", "tcp dport 80 tcp dport <= 90", "meta mark & 0xff == 0x1 meta l4proto tcp",
+    "ip daddr & 255.0.255.0 == 10.0.1.0 meta l4proto tcp", "ip daddr > 10.1.0.0 meta l4proto tcp",
+    "ip daddr 10.1.0.0-10.1.0.9 meta l4proto tcp", "oifname > \"eth0\" meta l4proto tcp", "meta nfproto ipv4 meta l4proto tcp", "",
+    "th dport 80", "ct state established meta l4proto tcp",
+])
+def test_rule_that_only_resembles_ours_is_told_apart(namespace, init, words):
+    """Regression: such rules were shown as others, and traced so."""
+    space = namespace("init")
+    space.run([init, "--no-verify"])
+    before = space.run([init, "show"]).stdout
+    space.run(["nft", f'add rule inet outrigger outbound {words} counter return comment "like ours"'])
+    done = space.run([init, "show"])
+    assert "1 rules or chains of the table are of another hand" in done.stderr and done.stdout == before
+
+
+@pytest.mark.parametrize("rule", [
+    'tcp dport 80 return comment "x"', "tcp dport 80 counter return", f'tcp dport 80 counter return comment "{"x" * 120}"',
+    'meta l4proto tcp counter redirect to :80-90 comment "x"', 'meta l4proto tcp counter redirect to :80 random comment "x"',
+    'tcp dport 80 counter accept comment "x"',
+])
+def test_action_that_only_resembles_ours_is_told_apart(namespace, init, rule):
+    space = namespace("init")
+    space.run([init, "--no-verify"])
+    space.run(["nft", f"add rule inet outrigger outbound {rule}"])
+    assert "1 rules or chains of the table are of another hand" in space.run([init, "show"]).stderr
+
+
+@pytest.mark.parametrize("change", [
+    "add chain inet outrigger other { type filter hook output priority 0; }", "add chain inet outrigger plain",
+    "add chain inet outrigger outbound { policy drop; }",
+])
+def test_chain_of_another_hand_is_counted(namespace, init, change):
+    space = namespace("init")
+    space.run([init, "--no-verify"])
+    space.run(["nft", change])
+    assert "1 rules or chains of the table are of another hand" in space.run([init, "show"]).stderr
 
 
 def test_lost_answer_is_read_back(namespace, init, broken):
