@@ -362,8 +362,9 @@ void options_print_reference(void)
                row->def && row->def[0] ? "`" : "", row->help);
     }
     printf("\n## Of istio-iptables and of linkerd's proxy-init\n\n"
-           "The arguments of an existing init container work as they are; a first argument `istio-iptables` is "
-           "`apply`.\n\n"
+           "The arguments of an istio-init container work as they are, the long names of proxy-init too. A first "
+           "argument\n"
+           "`istio-iptables` is `apply`.\n\n"
            "| option | here |\n| --- | --- |\n");
     print_habits(HABIT_ALIAS);
     print_habits(HABIT_IGNORED);
