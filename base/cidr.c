@@ -12,16 +12,37 @@ unsigned cidr_address_length(const struct cidr *cidr)
     return cidr->family == AF_INET ? 4 : 16;
 }
 
-static bool bits_behind_are_zero(const struct cidr *cidr)
+/* Returns whether there was any. */
+static bool clear_bits_behind(struct cidr *cidr)
 {
+    bool any = false;
+
     for (unsigned bit = cidr->prefix; bit < cidr_address_length(cidr) * 8; bit++) {
-        if (cidr->bytes[bit / 8] & (0x80 >> (bit % 8)))
-            return false;
+        uint8_t mask = (uint8_t)(0x80 >> (bit % 8));
+
+        any |= (cidr->bytes[bit / 8] & mask) != 0;
+        cidr->bytes[bit / 8] &= (uint8_t)~mask;
     }
-    return true;
+    return any;
 }
 
 int cidr_parse(const char *text, struct cidr *ret_cidr, const char **ret_problem)
+{
+    struct cidr cidr;
+    bool cleared;
+    int r = cidr_parse_network(text, &cidr, &cleared, ret_problem);
+
+    if (r < 0)
+        return r;
+    if (cleared) {
+        *ret_problem = "the address has bits set behind its prefix";
+        return -EINVAL;
+    }
+    *ret_cidr = cidr;
+    return 0;
+}
+
+int cidr_parse_network(const char *text, struct cidr *ret_cidr, bool *ret_cleared, const char **ret_problem)
 {
     struct cidr cidr = { 0 };
     char host[INET6_ADDRSTRLEN];
@@ -52,10 +73,7 @@ int cidr_parse(const char *text, struct cidr *ret_cidr, const char **ret_problem
         }
     }
     cidr.prefix = (uint8_t)prefix;
-    if (!bits_behind_are_zero(&cidr)) {
-        *ret_problem = "the address has bits set behind its prefix";
-        return -EINVAL;
-    }
+    *ret_cleared = clear_bits_behind(&cidr);
     *ret_cidr = cidr;
     return 0;
 }
@@ -74,6 +92,17 @@ bool cidr_contains(const struct cidr *cidr, const struct sockaddr *address)
     if (memcmp(bytes, cidr->bytes, whole) != 0)
         return false;
     return rest == 0 || ((bytes[whole] ^ cidr->bytes[whole]) >> (8 - rest)) == 0;
+}
+
+bool cidr_within(const struct cidr *inner, const struct cidr *outer)
+{
+    struct cidr network = *inner;
+
+    if (inner->family != outer->family || inner->prefix < outer->prefix)
+        return false;
+    network.prefix = outer->prefix;
+    clear_bits_behind(&network);
+    return cidr_equal(&network, outer);
 }
 
 bool cidr_equal(const struct cidr *a, const struct cidr *b)

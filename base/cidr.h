@@ -19,9 +19,14 @@ struct cidr {
  */
 int cidr_parse(const char *text, struct cidr *ret_cidr, const char **ret_problem);
 
+/* The same, but bits behind the prefix are cleared, as iptables does it; *ret_cleared says whether there were any. */
+int cidr_parse_network(const char *text, struct cidr *ret_cidr, bool *ret_cleared, const char **ret_problem);
+
 /* Bytes of an address of this family: 4 or 16. */
 unsigned cidr_address_length(const struct cidr *cidr);
 
+/* Whether all of `inner` is in `outer`. */
+bool cidr_within(const struct cidr *inner, const struct cidr *outer);
 bool cidr_contains(const struct cidr *cidr, const struct sockaddr *address);
 bool cidr_equal(const struct cidr *a, const struct cidr *b);
 

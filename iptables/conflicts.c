@@ -1,25 +1,10 @@
 #include "iptables/conflicts.h"
 
 #include <errno.h>
-#include <stdarg.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "base/macros.h"
-
-static int complain(const char *format, ...) PRINTF_LIKE(1, 2);
-
-static int complain(const char *format, ...)
-{
-    va_list arguments;
-
-    fputs("outrigger-init: ", stderr);
-    va_start(arguments, format);
-    vfprintf(stderr, format, arguments);
-    va_end(arguments);
-    fputc('\n', stderr);
-    return -EINVAL;
-}
+#include "iptables/complain.h"
 
 static bool range_within(struct port_range inner, struct port_range outer)
 {
@@ -47,17 +32,6 @@ static int check_ranges(const struct range_list *included, const char *included_
     return r;
 }
 
-static bool block_within(const struct cidr *inner, const struct cidr *outer)
-{
-    if (inner->family != outer->family || inner->prefix < outer->prefix)
-        return false;
-    for (unsigned bit = 0; bit < outer->prefix; bit++) {
-        if ((inner->bytes[bit / 8] ^ outer->bytes[bit / 8]) & (0x80 >> (bit % 8)))
-            return false;
-    }
-    return true;
-}
-
 static int check_blocks(const struct options *options)
 {
     const struct block_list *included = &options->include_outbound_cidrs, *excluded = &options->exclude_outbound_cidrs;
@@ -66,7 +40,7 @@ static int check_blocks(const struct options *options)
 
     for (size_t i = 0; i < included->count; i++) {
         for (size_t j = 0; j < excluded->count; j++) {
-            if (block_within(&included->items[i], &excluded->items[j])) {
+            if (cidr_within(&included->items[i], &excluded->items[j])) {
                 r = complain("--include-outbound-cidrs: %s is excluded by %s of --exclude-outbound-cidrs; take it out "
                              "of one of them",
                              cidr_format(&included->items[i], inner), cidr_format(&excluded->items[j], outer));
@@ -117,13 +91,25 @@ static int check_commands(const struct options *options)
         r |= complain("trace needs --to ADDRESS:PORT");
     if (options->in_interface && options->out_interface)
         r |= complain("--in-interface: a connection that comes in has no --out-interface");
+    if (options->in_interface && (options->uid != 0 || options->gid != 0))
+        r |= complain("--in-interface: of a connection that comes in, --uid and --gid are not known");
     return r;
+}
+
+static int check_capture_port(const char *name, uint64_t port)
+{
+    if (port == OPTIONS_ADMIN_PORT || port == OPTIONS_HEALTH_PORT)
+        return complain("--%s: the proxy has port %u for %s; take another", name, (unsigned)port,
+                        port == OPTIONS_ADMIN_PORT ? "admin" : "health");
+    return 0;
 }
 
 int conflicts_check(const struct options *options)
 {
     int r = check_commands(options);
 
+    r |= check_capture_port("outbound-port", options->outbound_port);
+    r |= check_capture_port("inbound-port", options->inbound_port);
     if (options->outbound_port == options->inbound_port)
         r |= complain("--inbound-port: the same port as --outbound-port");
     if (options->proxy_uids.count == 0 && options->proxy_gids.count == 0)

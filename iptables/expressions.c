@@ -275,7 +275,9 @@ static int add_port_match(struct nftnl_rule *rule, const struct match *match)
     if (r < 0)
         return r;
     if (first == last)
-        return add_compare(rule, NFT_CMP_EQ, &first, sizeof first);
+        return add_compare(rule, equality(match), &first, sizeof first);
+    if (match->negated)
+        return -EINVAL;
     r = add_compare(rule, NFT_CMP_GTE, &first, sizeof first);
     return r < 0 ? r : add_compare(rule, NFT_CMP_LTE, &last, sizeof last);
 }

@@ -6,6 +6,10 @@
     {                                           \
         name, 0, false, HABIT_ALIAS, ours, NULL \
     }
+#define COMMAND(name, ours)                       \
+    {                                             \
+        name, 0, false, HABIT_COMMAND, ours, NULL \
+    }
 #define IGNORED(name, why)                       \
     {                                            \
         name, 0, false, HABIT_IGNORED, NULL, why \
@@ -49,6 +53,8 @@ const struct habit habits[] = {
     UNREAD("nftables-probe-port", "the proof listens on the capture port itself"),
     { "restore-format", 'f', false, HABIT_IGNORED, NULL, NOT_IPTABLES },
     IGNORED("force-apply", "an older table is always replaced"),
+    IGNORED("reconcile", "an older table is always replaced"),
+    COMMAND("cleanup-only", "remove"),
     IGNORED("native-nftables", NOT_IPTABLES),
     IGNORED("iptables-trace-logging", "`show --explain` tells what each rule has seen"),
     IGNORED("nftables-trace-logging", "`show --explain` tells what each rule has seen"),

@@ -9,12 +9,14 @@
 
 #include "base/macros.h"
 #include "base/suggest.h"
+#include "iptables/complain.h"
 #include "iptables/conflicts.h"
 #include "iptables/habits.h"
 #include "iptables/values.h"
 
 #define ENVIRONMENT_PREFIX "OUTRIGGER_INIT_"
 #define MOST_HABITS        64
+#define ISTIO_TUNNEL_PORT  "15008"
 #define FIRST_LONG         256 /* what getopt returns for long options begins here: rows, then habits */
 
 /* One row an option: parsing, environment variable and help come from it. */
@@ -85,13 +87,9 @@ const char *options_command_name(enum command command)
 
 static int parse_value(const struct option_row *row, const char *source, const char *text, struct options *options)
 {
-    if (strncmp(row->name, "exclude-", strlen("exclude-")) == 0 && strcmp(text, "*") == 0) {
-        fprintf(stderr,
-                "outrigger-init: %s: \"*\": everything cannot be excluded; capture less with the include options "
-                "instead\n",
-                source);
-        return -EINVAL;
-    }
+    if (strncmp(row->name, "exclude-", strlen("exclude-")) == 0 && strcmp(text, "*") == 0)
+        return complain_of_value(source, text,
+                                 "everything cannot be excluded; capture less with the include options instead");
     return value_parse(row->type, source, text, (char *)options + row->offset);
 }
 
@@ -135,6 +133,17 @@ static bool asks_for_nothing(const char *value)
            (value[0] == '\0' || strcmp(value, "false") == 0 || strcmp(value, "off") == 0 || strcmp(value, "0") == 0);
 }
 
+static int set_command(const char *word, struct options *options)
+{
+    for (enum command command = 0; command < COMMAND_COUNT; command++) {
+        if (strcmp(word, commands[command]) == 0) {
+            options->command = command;
+            return 0;
+        }
+    }
+    return complain_of_value("unknown command", word, "allowed: apply, verify, show, trace, remove");
+}
+
 static int take_habit(const struct habit *habit, const char *value, struct options *options)
 {
     char source[64];
@@ -143,14 +152,13 @@ static int take_habit(const struct habit *habit, const char *value, struct optio
     switch (habit->kind) {
     case HABIT_ALIAS:
         return parse_value(find_row(habit->ours), source, value ? value : "true", options);
+    case HABIT_COMMAND:
+        return asks_for_nothing(value) ? 0 : set_command(habit->ours, options);
     case HABIT_IGNORED:
         fprintf(stderr, "outrigger-init: %s has no effect here: %s\n", source, habit->why);
         return 0;
     case HABIT_REFUSED:
-        if (asks_for_nothing(value))
-            return 0;
-        fprintf(stderr, "outrigger-init: %s is not supported: %s\n", source, habit->why);
-        return -EINVAL;
+        return asks_for_nothing(value) ? 0 : complain("%s is not supported: %s", source, habit->why);
     }
     return -EINVAL;
 }
@@ -158,16 +166,15 @@ static int take_habit(const struct habit *habit, const char *value, struct optio
 static int complain_unknown(const char *word)
 {
     const char *names[ARRAY_SIZE(rows)];
+    char why[64] = "see --help";
     int nearest;
 
     for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
         names[i] = rows[i].name;
     nearest = suggest_nearest(word + strspn(word, "-"), names, ARRAY_SIZE(rows));
     if (nearest >= 0)
-        fprintf(stderr, "outrigger-init: unknown option \"%s\"; did you mean --%s?\n", word, names[nearest]);
-    else
-        fprintf(stderr, "outrigger-init: unknown option \"%s\"; see --help\n", word);
-    return -EINVAL;
+        snprintf(why, sizeof why, "did you mean --%s?", names[nearest]);
+    return complain_of_value("unknown option", word, why);
 }
 
 /* getopt's view of rows and habits. */
@@ -244,8 +251,7 @@ static int parse_words(int argc, char **argv, struct options *options)
         char source[64];
 
         if (choice == ':') {
-            fprintf(stderr, "outrigger-init: %s needs a value\n", argv[optind - 1]);
-            worst = worse(worst, -EINVAL);
+            worst = worse(worst, complain("%s needs a value", argv[optind - 1]));
         } else if (row) {
             snprintf(source, sizeof source, "--%s", row->name);
             worst = worse(worst, parse_value(row, source, optarg ? optarg : "true", options));
@@ -258,31 +264,23 @@ static int parse_words(int argc, char **argv, struct options *options)
 }
 
 /* Istio's containers name the program as their first argument. */
-static bool names_apply(const char *word)
+static bool names_istio(const char *word)
 {
     return strcmp(word, "istio-iptables") == 0 || strcmp(word, "istio-nftables") == 0;
 }
 
 static int parse_command(int argc, char **argv, bool words_are_known, struct options *options)
 {
-    const char *word = optind < argc ? argv[optind] : commands[COMMAND_APPLY];
-
-    if (!words_are_known)
+    if (!words_are_known || optind == argc)
         return 0; /* the value of an unknown option would look like a command */
-    if (optind + 1 < argc) {
-        fprintf(stderr, "outrigger-init: unexpected argument \"%s\"\n", argv[optind + 1]);
-        return -EINVAL;
-    }
-    if (names_apply(word))
-        return 0;
-    for (enum command command = 0; command < COMMAND_COUNT; command++) {
-        if (strcmp(word, commands[command]) == 0) {
-            options->command = command;
-            return 0;
-        }
-    }
-    fprintf(stderr, "outrigger-init: unknown command \"%s\"; allowed: apply, verify, show, trace, remove\n", word);
-    return -EINVAL;
+    if (optind + 1 < argc)
+        return complain_of_value("unexpected argument", argv[optind + 1], "one command, then options; see --help");
+    if (!names_istio(argv[optind]))
+        return set_command(argv[optind], options);
+    /* There, the tunnel's port is always left alone. */
+    return options->inbound_tunnel_ports.count > 0
+               ? 0
+               : parse_value(find_row("inbound-tunnel-port"), argv[optind], ISTIO_TUNNEL_PORT, options);
 }
 
 int options_parse(int argc, char **argv, struct options *options)
@@ -341,6 +339,8 @@ static void print_habits(enum habit_kind kind)
             continue;
         if (kind == HABIT_ALIAS)
             printf("| `--%s` | is `--%s` |\n", habit->name, habit->ours);
+        else if (kind == HABIT_COMMAND)
+            printf("| `--%s` | is the command `%s` |\n", habit->name, habit->ours);
         else
             printf("| `--%s` | %s: %s |\n", habit->name, kind == HABIT_IGNORED ? "no effect" : "refused when asked for",
                    habit->why);
@@ -364,9 +364,10 @@ void options_print_reference(void)
     printf("\n## Of istio-iptables and of linkerd's proxy-init\n\n"
            "The arguments of an istio-init container work as they are, the long names of proxy-init too. A first "
            "argument\n"
-           "`istio-iptables` is `apply`.\n\n"
+           "`istio-iptables` is `apply`, with `-e 15008`.\n\n"
            "| option | here |\n| --- | --- |\n");
     print_habits(HABIT_ALIAS);
+    print_habits(HABIT_COMMAND);
     print_habits(HABIT_IGNORED);
     print_habits(HABIT_REFUSED);
 }

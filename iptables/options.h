@@ -11,6 +11,10 @@
 
 #define OPTIONS_MOST_ITEMS 256 /* of each list */
 
+/* The proxy's own: asked by people and kubelet, never by way of the proxy. */
+#define OPTIONS_ADMIN_PORT  15000
+#define OPTIONS_HEALTH_PORT 15021
+
 struct id_list {
     uint32_t *items;
     size_t count;

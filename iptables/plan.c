@@ -8,8 +8,10 @@
 #include "base/interception.h"
 #include "base/macros.h"
 
-/* admin and health: asked by people and kubelet, never by way of the proxy */
-static const struct port_range own_ports[] = { { 15000, 15000 }, { 15021, 15021 } };
+static const struct port_range own_ports[] = {
+    { OPTIONS_ADMIN_PORT, OPTIONS_ADMIN_PORT },
+    { OPTIONS_HEALTH_PORT, OPTIONS_HEALTH_PORT },
+};
 
 #define OWN_SERVICE "the app calls its own service: as inbound"
 #define TO_APP      "proxy to app"

@@ -53,6 +53,10 @@ static int take_route(const struct nlmsghdr *answer, void *argument)
 
     if (answer->nlmsg_type != RTM_NEWROUTE)
         return MNL_CB_OK;
+    if (found->rtm_type == RTN_BROADCAST || found->rtm_type == RTN_MULTICAST) {
+        errno = ENETUNREACH;
+        return MNL_CB_ERROR;
+    }
     route->source.family = found->rtm_family;
     if (mnl_attr_parse(answer, sizeof *found, take_attribute, route) < 0)
         return MNL_CB_ERROR;
@@ -61,27 +65,40 @@ static int take_route(const struct nlmsghdr *answer, void *argument)
     return MNL_CB_STOP;
 }
 
-int routing_find(const struct sockaddr *destination, struct route *ret_route)
+static void put_address(struct nlmsghdr *request, uint16_t attribute, const struct sockaddr *address)
 {
+    union inet_address copy = { .any = { .sa_family = AF_UNSPEC } };
+    const void *bytes;
+    size_t length;
+
+    memcpy(&copy, address, sockaddr_length(address));
+    bytes = address_bytes(&copy, &length);
+    mnl_attr_put(request, attribute, length, bytes);
+}
+
+int routing_find(const struct sockaddr *source, const struct sockaddr *destination, uint32_t uid,
+                 struct route *ret_route)
+{
+    uint8_t bits = destination->sa_family == AF_INET ? 32 : 128;
     char buffer[MESSAGE_BYTES];
     struct nlmsghdr *request = mnl_nlmsg_put_header(buffer);
-    union inet_address address = { .any = { .sa_family = AF_UNSPEC } };
     struct mnl_socket *socket;
-    const void *bytes;
     struct rtmsg *route;
-    size_t length;
     int r;
 
-    memcpy(&address, destination, sockaddr_length(destination));
-    bytes = address_bytes(&address, &length);
     *ret_route = (struct route){ 0 };
     request->nlmsg_type = RTM_GETROUTE;
     request->nlmsg_flags = NLM_F_REQUEST;
     request->nlmsg_seq = 1;
     route = mnl_nlmsg_put_extra_header(request, sizeof *route);
     route->rtm_family = (unsigned char)destination->sa_family;
-    route->rtm_dst_len = (unsigned char)(length * 8);
-    mnl_attr_put(request, RTA_DST, length, bytes);
+    route->rtm_dst_len = bits;
+    put_address(request, RTA_DST, destination);
+    if (source) {
+        route->rtm_src_len = bits;
+        put_address(request, RTA_SRC, source);
+    }
+    mnl_attr_put_u32(request, RTA_UID, uid);
     r = netlink_open(NETLINK_ROUTE, &socket);
     if (r < 0)
         return r;

@@ -12,10 +12,14 @@ struct route {
 };
 
 /*
- * Asks the kernel; sends nothing to anybody.
- * Returns 0, -ENETUNREACH or -EHOSTUNREACH when there is no route, or another negative errno.
+ * How a connection of `uid` would leave, or only one from `source` (NULL: any; its port does not matter). Asks the
+ * kernel; sends nothing to anybody.
+ * Returns 0 or what connect(2) would fail with: -ENETUNREACH or -EHOSTUNREACH when there is no route (nor one for TCP,
+ * to a multicast or broadcast address), -EINVAL or -EACCES when the route is a blackhole or prohibited, or another
+ * negative errno.
  */
-int routing_find(const struct sockaddr *destination, struct route *ret_route);
+int routing_find(const struct sockaddr *source, const struct sockaddr *destination, uint32_t uid,
+                 struct route *ret_route);
 
 /*
  * Packets with `mark` are delivered on this machine, whatever their destination: `ip rule add fwmark MARK lookup

@@ -51,7 +51,7 @@ static bool try_outbound(struct search *search, const union inet_address *host, 
 
     target->destination = *host;
     sockaddr_set_port(&target->destination.any, port);
-    r = routing_find(&target->destination.any, &route);
+    r = routing_find(NULL, &target->destination.any, target->uid, &route);
     sockaddr_parse_host(search->family == AF_INET ? "0.0.0.0" : "::", 0, &target->source);
     if (r == 0 && route.source.family == search->family)
         target->source = route.source;

@@ -1,11 +1,13 @@
 #include "iptables/trace.h"
 
 #include <errno.h>
+#include <net/if.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "base/sockaddr.h"
 #include "base/strbuf.h"
+#include "iptables/complain.h"
 #include "iptables/render.h"
 #include "iptables/routing.h"
 
@@ -17,40 +19,76 @@ struct question {
     struct flow flow;
 };
 
+/* A socket for IPv6 sends IPv4 to such an address. */
+static void unmap(union inet_address *address)
+{
+    struct sockaddr_in unmapped = { .sin_family = AF_INET };
+
+    if (address->family != AF_INET6 || !IN6_IS_ADDR_V4MAPPED(&address->in6.sin6_addr))
+        return;
+    unmapped.sin_port = address->in6.sin6_port;
+    memcpy(&unmapped.sin_addr, &address->in6.sin6_addr.s6_addr[12], sizeof unmapped.sin_addr);
+    address->in = unmapped;
+}
+
+static bool is_unspecified(const union inet_address *address)
+{
+    return address->family == AF_INET ? address->in.sin_addr.s_addr == htonl(INADDR_ANY)
+                                      : IN6_IS_ADDR_UNSPECIFIED(&address->in6.sin6_addr);
+}
+
 static int parse_addresses(const struct options *options, struct question *question)
 {
     union sockaddr_any destination;
     const char *why;
 
-    if (sockaddr_parse(options->to, &destination, &why) < 0 || destination.family == AF_UNIX) {
-        fprintf(stderr,
-                "outrigger-init: --to: \"%s\": allowed: an address with its port, as 10.0.0.1:80, [fd00::1]:80\n",
-                options->to);
-        return -EINVAL;
-    }
+    if (sockaddr_parse(options->to, &destination, &why) < 0 || destination.family == AF_UNIX)
+        return complain_of_value("--to", options->to,
+                                 "allowed: an address with its port, as 10.0.0.1:80, [fd00::1]:80");
     question->destination = destination.inet;
-    if (!options->from) {
-        sockaddr_parse_host(destination.family == AF_INET ? "0.0.0.0" : "::", 0, &question->source);
+    unmap(&question->destination);
+    sockaddr_parse_host(question->destination.family == AF_INET ? "0.0.0.0" : "::", 0, &question->source);
+    if (!options->from)
         return 0;
-    }
-    if (sockaddr_parse_host(options->from, 0, &question->source) < 0 || question->source.family != destination.family) {
-        fprintf(stderr,
-                "outrigger-init: --from: \"%s\": allowed: an address of the same family as --to, without port\n",
-                options->from);
-        return -EINVAL;
-    }
+    if (sockaddr_parse_host(options->from, 0, &question->source) < 0)
+        return complain_of_value("--from", options->from, "allowed: an address without port, as 10.0.0.1, fd00::1");
+    unmap(&question->source);
+    if (question->source.family != question->destination.family)
+        return complain_of_value("--from", options->from, "allowed: an address of the same family as --to");
     return 0;
+}
+
+/* The rules of another place (--dry-run) may have its interfaces. */
+static int check_interface(const struct options *options, const char *source, const char *name)
+{
+    if (!name || options->dry_run || if_nametoindex(name) > 0)
+        return 0;
+    return complain_of_value(source, name, "there is no such interface here; `ip link` lists them");
+}
+
+static int check_interfaces(const struct options *options)
+{
+    int r = check_interface(options, "--in-interface", options->in_interface);
+
+    if (options->in_interface && strcmp(options->in_interface, "lo") == 0)
+        r = complain_of_value("--in-interface", "lo", "the rules decide when it leaves; ask without --in-interface");
+    return r < 0 ? r : check_interface(options, "--out-interface", options->out_interface);
 }
 
 /* By which interface an outgoing connection leaves, and which source it has, where the options do not say. */
 static int find_route(const struct options *options, struct question *question)
 {
+    const struct sockaddr *source = options->from ? &question->source.any : NULL;
+    uint16_t port = sockaddr_port(&question->destination.any);
     int r = 0;
 
+    if (is_unspecified(&question->destination)) /* means this machine */
+        sockaddr_parse_host(question->destination.family == AF_INET ? "127.0.0.1" : "::1", port,
+                            &question->destination);
     if (options->out_interface)
         snprintf(question->route.interface, sizeof question->route.interface, "%s", options->out_interface);
     else
-        r = routing_find(&question->destination.any, &question->route);
+        r = routing_find(source, &question->destination.any, options->uid, &question->route);
     if (r == 0 && !options->from && question->route.source.family == question->destination.family)
         question->source = question->route.source;
     return r;
@@ -106,6 +144,15 @@ static void print_landing(const struct ruleset *ruleset, const struct rule *rule
     }
 }
 
+static void print_nowhere(const struct options *options, const struct question *question, int error)
+{
+    char destination[SOCKADDR_TEXT_SIZE];
+
+    printf("connection  outgoing, uid %u, gid %u, to %s\nlands       nowhere: ", options->uid, options->gid,
+           sockaddr_format(&question->destination.any, destination));
+    puts(error == -EINVAL ? "the route is a blackhole" : strerror(-error));
+}
+
 static bool asks_for_source(const struct ruleset *ruleset)
 {
     for (size_t i = 0; i < ruleset->count; i++) {
@@ -125,17 +172,16 @@ int trace_run(const struct options *options, const struct ruleset *ruleset)
     const struct rule *rule;
     int r = parse_addresses(options, &question);
 
+    if (r == 0)
+        r = check_interfaces(options);
     if (r < 0)
         return r;
-    if (options->in_interface && !options->from && asks_for_source(ruleset)) {
-        fprintf(stderr, "outrigger-init: trace needs --from ADDRESS: a rule asks for the source\n");
-        return -EINVAL;
-    }
+    if (options->in_interface && !options->from && asks_for_source(ruleset))
+        return complain("trace needs --from ADDRESS: a rule asks for the source");
     if (!options->in_interface) {
         r = find_route(options, &question);
         if (r < 0) {
-            printf("connection  outgoing, uid %u, gid %u, to %s\nlands       nowhere: %s\n", options->uid, options->gid,
-                   options->to, strerror(-r));
+            print_nowhere(options, &question, r);
             return 0;
         }
     }

@@ -9,20 +9,15 @@
 #include <strings.h>
 
 #include "base/units.h"
+#include "iptables/complain.h"
 #include "iptables/options.h"
-
-static int complain(const char *source, const char *value, const char *why)
-{
-    fprintf(stderr, "outrigger-init: %s: \"%s\": %s\n", source, value, why);
-    return -EINVAL;
-}
 
 static int parse_port(const char *source, const char *text, void *at)
 {
     uint64_t port;
 
     if (units_parse_number(text, &port) < 0 || port < 1 || port > 65535)
-        return complain(source, text, "a port is a number from 1 to 65535");
+        return complain_of_value(source, text, "a port is a number from 1 to 65535");
     memcpy(at, &port, sizeof port);
     return 0;
 }
@@ -32,7 +27,7 @@ static int parse_duration(const char *source, const char *text, void *at)
     uint64_t ms;
 
     if (units_parse_duration(text, &ms) < 0 || ms < 1 || ms > 600000)
-        return complain(source, text, "allowed: 1ms to 10m, as 500ms, 5s, 1m");
+        return complain_of_value(source, text, "allowed: 1ms to 10m, as 500ms, 5s, 1m");
     memcpy(at, &ms, sizeof ms);
     return 0;
 }
@@ -43,7 +38,7 @@ static int parse_u32(const char *source, const char *text, uint64_t least, const
     uint32_t stored;
 
     if (units_parse_number(text, &number) < 0 || number < least || number > UINT32_MAX)
-        return complain(source, text, why);
+        return complain_of_value(source, text, why);
     stored = (uint32_t)number;
     memcpy(at, &stored, sizeof stored);
     return 0;
@@ -57,7 +52,7 @@ static int parse_table(const char *source, const char *text, void *at)
     int r = parse_u32(source, text, 1, why, &table);
 
     if (r == 0 && table >= RT_TABLE_DEFAULT && table <= RT_TABLE_LOCAL)
-        return complain(source, text, why);
+        return complain_of_value(source, text, why);
     if (r == 0)
         memcpy(at, &table, sizeof table);
     return r;
@@ -72,7 +67,7 @@ static int parse_mode(const char *source, const char *text, void *at)
     else if (strcasecmp(text, "tproxy") == 0)
         mode = MODE_TPROXY;
     else
-        return complain(source, text, "allowed: redirect, tproxy");
+        return complain_of_value(source, text, "allowed: redirect, tproxy");
     memcpy(at, &mode, sizeof mode);
     return 0;
 }
@@ -91,7 +86,7 @@ static int parse_switch(const char *source, const char *text, void *at)
     bool on = strcmp(text, "true") == 0 || strcmp(text, "1") == 0 || strcmp(text, "on") == 0;
 
     if (!on && strcmp(text, "false") != 0 && strcmp(text, "0") != 0 && strcmp(text, "off") != 0)
-        return complain(source, text, "allowed: true or false, on or off");
+        return complain_of_value(source, text, "allowed: true or false, on or off");
     memcpy(at, &on, sizeof on);
     return 0;
 }
@@ -102,7 +97,7 @@ static int parse_id(const char *source, const char *word, void *at)
     uint64_t number;
 
     if (units_parse_number(word, &number) < 0 || number < 1 || number >= UINT32_MAX)
-        return complain(
+        return complain_of_value(
             source, word,
             "a uid or gid is a number from 1 to 4294967294 (with 0, all of root's traffic would go past the proxy)");
     id = (uint32_t)number;
@@ -110,11 +105,22 @@ static int parse_id(const char *source, const char *word, void *at)
     return 0;
 }
 
+/* A block whose address has bits behind its prefix is its network, as iptables has it. */
 static int parse_block(const char *source, const char *word, void *at)
 {
+    struct cidr mapped = { .family = AF_INET6, .prefix = 96, .bytes = { [10] = 0xff, [11] = 0xff } }, block;
+    char text[CIDR_TEXT_SIZE];
     const char *why;
+    bool cleared;
 
-    return cidr_parse(word, at, &why) < 0 ? complain(source, word, why) : 0;
+    if (cidr_parse_network(word, &block, &cleared, &why) < 0)
+        return complain_of_value(source, word, why);
+    if (cidr_within(&block, &mapped))
+        return complain_of_value(source, word, "such connections are IPv4; write the IPv4 block");
+    if (cleared)
+        fprintf(stderr, "outrigger-init: %s: %s is taken as %s\n", source, word, cidr_format(&block, text));
+    memcpy(at, &block, sizeof block);
+    return 0;
 }
 
 /* iptables writes ranges with a colon. */
@@ -125,7 +131,7 @@ static int parse_range(const char *source, char *word, void *at)
 
     if (colon)
         *colon = '-';
-    return port_range_parse(word, at, &why) < 0 ? complain(source, word, why) : 0;
+    return port_range_parse(word, at, &why) < 0 ? complain_of_value(source, word, why) : 0;
 }
 
 /* iptables writes `eth+` for what nft writes as `eth*`. */
@@ -141,7 +147,8 @@ static int parse_interface(const char *source, const char *word, void *at)
         allowed = last || (isgraph((unsigned char)word[i]) && !strchr("/\"\\*", word[i]));
     }
     if (!allowed || strcmp(word, ".") == 0 || strcmp(word, "..") == 0)
-        return complain(source, word, "an interface is a name of 1 to 15 characters, a last * standing for any rest");
+        return complain_of_value(source, word,
+                                 "an interface is a name of 1 to 15 characters, a last * standing for any rest");
     memcpy(name, word, length + 1);
     if (name[length - 1] == '+')
         name[length - 1] = '*';
@@ -211,37 +218,36 @@ static char *trim(char *word)
 /* Words with commas between; an empty text is an empty list. */
 static int parse_list(enum value_type type, const char *source, const char *text, void *at)
 {
-    char *copy, *rest, *word, *items;
+    bool all, has_gap = false;
+    char *copy = strdup(text), *items = calloc(OPTIONS_MOST_ITEMS, item_size(type)), *rest, *word;
     size_t count = 0;
     int r = 0;
 
-    if ((type == VALUE_BLOCKS || type == VALUE_RANGES) && strcmp(text, "*") == 0) {
-        store_list(type, at, true, NULL, 0);
-        return 0;
-    }
-    copy = strdup(text);
-    items = calloc(OPTIONS_MOST_ITEMS, item_size(type));
     if (!copy || !items) {
         free(copy);
         free(items);
         return -ENOMEM;
     }
-    rest = text[0] == '\0' ? NULL : copy;
-    while (r != -ENOMEM && (word = strsep(&rest, ","))) {
-        int one;
-
-        if (count == OPTIONS_MOST_ITEMS) {
-            r = complain(source, text, "at most 256 entries are allowed");
+    rest = trim(copy);
+    all = (type == VALUE_BLOCKS || type == VALUE_RANGES) && strcmp(rest, "*") == 0;
+    if (all || rest[0] == '\0')
+        rest = NULL;
+    while ((word = strsep(&rest, ","))) {
+        word = trim(word);
+        if (word[0] == '\0')
+            has_gap = true;
+        else if (count == OPTIONS_MOST_ITEMS) {
+            r = complain_of_value(source, text, "at most 256 entries are allowed");
             break;
-        }
-        one = parse_item(type, source, trim(word), items + count * item_size(type));
-        if (one == 0)
-            count++;
+        } else if (parse_item(type, source, word, items + count * item_size(type)) < 0)
+            r = -EINVAL;
         else
-            r = one;
+            count++;
     }
+    if (has_gap)
+        r = complain_of_value(source, text, "an entry between the commas is empty");
     free(copy);
-    store_list(type, at, false, items, count);
+    store_list(type, at, all, items, count);
     return r;
 }
 

@@ -1,6 +1,7 @@
 """The redirect rules in the kernel: what is planned is what is there, in one transaction, and nobody else's are touched."""
 
 import collections
+import errno
 import os
 import signal
 import socket
@@ -381,6 +382,55 @@ def test_trace_tells_the_rule_and_asks_options_when_dry(namespace, init):
     assert done.returncode == 2 and "--to: \"10.0.0.1\"" in done.stderr
     done = space.run([init, "trace", "-n", "--to", "10.0.0.1:80"])
     assert "lands       nowhere: Network is unreachable" in done.stdout
+
+
+def test_trace_asks_the_routes_as_the_connection_would(pods, init):
+    """Regression: rules by uid and source were not asked, and what TCP cannot reach landed at the proxy."""
+    space, _ = pods
+    space.run(["ip", "link", "add", "side0", "type", "veth", "peer", "name", "side1"])
+    space.run(["ip", "address", "add", "10.90.0.1/24", "dev", "side0"])
+    for name in ("side0", "side1"):
+        space.run(["ip", "link", "set", name, "up"])
+    for words in (["route", "add", "blackhole", "10.91.0.0/16"], ["route", "add", "prohibit", "10.92.0.0/16"],
+                  ["route", "add", "10.93.0.0/16", "dev", "side0", "table", "91"], ["rule", "add", "uidrange", "2000-2000", "lookup", "91"],
+                  ["rule", "add", "from", "10.90.0.1", "lookup", "91"]):
+        space.run(["ip", *words])
+    space.run([init, "--no-verify", "-c", "side0"])
+
+    def traced(*words):
+        return space.run([init, "trace", *words]).stdout
+
+    def dialled(host):
+        def inside():
+            with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as dialling:
+                dialling.setblocking(False)
+                return dialling.connect_ex((host, 80))
+        return space.inside(inside)
+
+    for host, error, words in (("10.91.0.1", errno.EINVAL, "the route is a blackhole"), ("10.92.0.1", errno.EACCES, "Permission denied"),
+                               ("224.0.0.1", errno.ENETUNREACH, "Network is unreachable"), ("10.78.0.255", errno.ENETUNREACH, "Network is"),
+                               ("255.255.255.255", errno.ENETUNREACH, "Network is unreachable"),
+                               ("ff02::1", errno.ENETUNREACH, "Network is unreachable"), ("ff0e::1", errno.ENETUNREACH, "Network is")):
+        written = f"[{host}]:80" if ":" in host else f"{host}:80"
+        assert dialled(host) == error, host
+        assert f"nowhere: {words}" in traced("--to", written), host
+    assert "lands       nowhere" in traced("--to", "10.93.0.1:80", "--from", "10.77.0.1")
+    assert "lands       direct" in traced("--to", "10.93.0.1:80", "--uid", "2000")
+    assert "lands       outbound capture" in traced("--to", "10.93.0.1:80", "--uid", "2001")
+    assert "lands       direct" in traced("--to", "10.93.0.1:80", "--from", "10.90.0.1")
+
+
+def test_trace_refuses_what_it_cannot_answer(namespace, init):
+    space = namespace("trace")
+    space.run([init, "--no-verify"])
+    for words, problem in ((["--in-interface", "lo"], "--in-interface: \"lo\": the rules decide when it leaves"),
+                           (["--in-interface", "eth9"], "--in-interface: \"eth9\": there is no such interface here"),
+                           (["--out-interface", "eth9"], "--out-interface: \"eth9\": there is no such interface here"),
+                           (["--in-interface", "eth9", "--uid", "7"], "--uid and --gid are not known"),
+                           (["--from", "::1"], "--from: \"::1\": allowed: an address of the same family as --to"),
+                           (["--from", "x\ny"], "--from: \"x\\x0ay\": allowed: an address without port")):
+        done = space.run([init, "trace", "--to", "10.0.0.1:80", *words], check=False)
+        assert done.returncode == 2 and problem in done.stderr and len(done.stderr.splitlines()) == 1, words
 
 
 def test_tproxy_routing_comes_and_goes_with_its_rules(pods, init):

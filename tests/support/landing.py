@@ -79,9 +79,9 @@ class Probe:
     def trace(self):
         """The same as options of `outrigger-init trace`."""
         host = f"[{self.to}]" if ":" in self.to else self.to
-        words = ["--to", f"{host}:{self.port}", "--uid", str(self.uid), "--gid", str(self.gid)]
+        words = ["--to", f"{host}:{self.port}"]
         if self.origin == "pod":
-            return words + (["--from", self.source] if self.source else [])
+            return words + ["--uid", str(self.uid), "--gid", str(self.gid)] + (["--from", self.source] if self.source else [])
         return words + ["--in-interface", self.INTERFACES[self.origin], "--from", self.SOURCES[self.origin][":" in self.to]]
 
 

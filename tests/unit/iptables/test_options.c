@@ -119,6 +119,45 @@ static void test_options_of_istio_and_linkerd_are_understood(void **state)
     assert_int_equal(options.exclude_inbound_ports.count, 3);
     assert_true(options.dry_run);
     options_done(&options);
+    assert_int_equal(PARSE(&options, "istio-iptables", "--cleanup-only", "--reconcile"), 0);
+    assert_int_equal(options.command, COMMAND_REMOVE);
+    options_done(&options);
+    assert_int_equal(PARSE(&options, "--cleanup-only=false"), 0);
+    assert_int_equal(options.command, COMMAND_APPLY);
+    options_done(&options);
+}
+
+static void test_options_istio_leaves_the_tunnel_s_port_alone(void **state)
+{
+    struct options options;
+
+    (void)state;
+    assert_int_equal(PARSE(&options, "istio-iptables"), 0);
+    assert_int_equal(options.inbound_tunnel_ports.items[0].first, 15008);
+    options_done(&options);
+    assert_int_equal(PARSE(&options, "istio-iptables", "-e", "15009"), 0);
+    assert_int_equal(options.inbound_tunnel_ports.count, 1);
+    assert_int_equal(options.inbound_tunnel_ports.items[0].first, 15009);
+    options_done(&options);
+    assert_int_equal(PARSE(&options, "apply"), 0);
+    assert_int_equal(options.inbound_tunnel_ports.count, 0);
+    options_done(&options);
+}
+
+static void test_options_blocks_are_their_networks_as_in_iptables(void **state)
+{
+    struct cidr expected;
+    struct options options;
+    const char *problem;
+
+    (void)state;
+    assert_int_equal(PARSE(&options, "-i", "10.1.2.3/8,fd00::1/8", "-x", "10.9.8.7/9", "-b", " * "), 0);
+    assert_int_equal(cidr_parse("10.0.0.0/8", &expected, &problem), 0);
+    assert_true(cidr_equal(&options.include_outbound_cidrs.items[0], &expected));
+    assert_int_equal(cidr_parse("fd00::/8", &expected, &problem), 0);
+    assert_true(cidr_equal(&options.include_outbound_cidrs.items[1], &expected));
+    assert_true(options.include_inbound_ports.all);
+    options_done(&options);
 }
 
 static void test_options_interfaces_and_ranges_in_iptables_words(void **state)
@@ -152,7 +191,10 @@ static void test_options_bad_values_are_refused(void **state)
         { "-u", "1,,2" },
         { "-g", "4294967296" },
         { "-i", "10.0.0.0/33" },
-        { "-i", "10.0.0.1/8" },
+        { "-i", "::ffff:10.0.0.1" },
+        { "-i", ",," },
+        { "-p", "15000" },
+        { "-z", "15021" },
         { "-x", "*,10.0.0.0/8" },
         { "-o", "90-80" },
         { "-b", "0" },
@@ -201,6 +243,8 @@ int main(void)
         cmocka_unit_test(test_options_command_line_wins_over_the_environment),
         cmocka_unit_test(test_options_conflicting_lists_are_refused),
         cmocka_unit_test(test_options_of_istio_and_linkerd_are_understood),
+        cmocka_unit_test(test_options_istio_leaves_the_tunnel_s_port_alone),
+        cmocka_unit_test(test_options_blocks_are_their_networks_as_in_iptables),
         cmocka_unit_test(test_options_interfaces_and_ranges_in_iptables_words),
         cmocka_unit_test(test_options_bad_values_are_refused),
     };
