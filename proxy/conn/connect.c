@@ -62,19 +62,32 @@ static enum connect_cause cause_of(int error)
     }
 }
 
-static const struct sockaddr *destination_of(const struct conn *conn)
+static bool is_link_local(const union inet_address *address)
 {
-    return conn->endpoint ? &conn->endpoint->address.any : &conn->original.any;
+    return address->family == AF_INET6 && IN6_IS_ADDR_LINKLOCAL(&address->in6.sin6_addr);
+}
+
+/*
+ * What answers from a link-local address does not reach ::6, so an app that was called at one is dialled at localhost,
+ * where it listens too unless it listens there alone.
+ */
+static const struct sockaddr *destination_of(const struct conn *conn, union inet_address *localhost)
+{
+    if (conn->endpoint)
+        return &conn->endpoint->address.any;
+    if (conn->direction != DIRECTION_INBOUND || !is_link_local(&conn->original))
+        return &conn->original.any;
+    sockaddr_parse_host("::1", sockaddr_port(&conn->original.any), localhost);
+    return &localhost->any;
 }
 
 /*
  * Connections to the app come from 127.0.0.6 or ::6, which the redirect rules know and never capture. An endpoint
  * elsewhere cannot be reached from there and gets an ordinary source.
  */
-static const struct sockaddr *source_of(const struct conn *conn, union inet_address *source)
+static const struct sockaddr *source_of(const struct conn *conn, const struct sockaddr *destination,
+                                        union inet_address *source)
 {
-    const struct sockaddr *destination = destination_of(conn);
-
     if (conn->direction != DIRECTION_INBOUND || destination->sa_family == AF_UNIX)
         return NULL;
     if (conn->endpoint && !sockaddr_is_loopback(destination))
@@ -90,10 +103,8 @@ static const struct sockaddr *source_of(const struct conn *conn, union inet_addr
  * Only what is on this machine, and not on loopback, can answer another machine's address by way of the proxy.
  * Everything else gets an ordinary source.
  */
-static bool keeps_client_address(const struct conn *conn)
+static bool keeps_client_address(const struct conn *conn, const struct sockaddr *destination)
 {
-    const struct sockaddr *destination = destination_of(conn);
-
     if (!conn->transparent || destination->sa_family != conn->original.family || sockaddr_is_loopback(destination))
         return false;
     return !conn->endpoint || dialer_address_is_local(destination);
@@ -101,11 +112,12 @@ static bool keeps_client_address(const struct conn *conn)
 
 static int dial(struct conn *conn, int *ret_fd, bool *ret_in_progress)
 {
-    union inet_address source;
+    union inet_address localhost, source;
+    const struct sockaddr *destination = destination_of(conn, &localhost);
 
-    if (keeps_client_address(conn))
-        return transparent_dial(conn, destination_of(conn), ret_fd, ret_in_progress);
-    return dialer_connect(destination_of(conn), source_of(conn, &source), ret_fd, ret_in_progress);
+    if (keeps_client_address(conn, destination))
+        return transparent_dial(conn, destination, ret_fd, ret_in_progress);
+    return dialer_connect(destination, source_of(conn, destination, &source), ret_fd, ret_in_progress);
 }
 
 static void take_endpoint(struct conn *conn)
@@ -183,6 +195,7 @@ static void count_failure(struct conn *conn, enum connect_cause cause, int error
 {
     struct worker *worker = conn->worker;
     char destination[SOCKADDR_TEXT_SIZE];
+    union inet_address localhost;
 
     counter_add(&conn->counters->connect_failures[cause], 1);
     if (cause == CONNECT_CAUSE_NO_DESCRIPTORS) {
@@ -193,7 +206,7 @@ static void count_failure(struct conn *conn, enum connect_cause cause, int error
         atomic_fetch_add_explicit(&conn->endpoint->connect_failures, 1, memory_order_relaxed);
     log_write_limited(LOG_INFO, LOG_EVERY_MS, &worker->failure_logged_ms, "cluster %s: attempt %u at %s failed: %s",
                       conn->cluster->config->name, conn->attempt + 1,
-                      sockaddr_format(destination_of(conn), destination), strerror(-error));
+                      sockaddr_format(destination_of(conn, &localhost), destination), strerror(-error));
 }
 
 /*

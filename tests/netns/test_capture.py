@@ -12,6 +12,7 @@ import time
 import pytest
 
 from tests.support.clients import connect, ending
+from tests.support.namespaces import ROOT_AS_PROXY
 from tests.support.processes import eventually, run
 from tests.support.servers import Nginx, Server, echo, receive_all
 
@@ -455,3 +456,27 @@ def try_connect(port):
         return connection
     except OSError:
         return None
+
+
+@pytest.mark.parametrize("mode", ["redirect", "tproxy"])
+def test_app_called_at_a_link_local_address_answers(pods, start, programs, mode):
+    """Regression: the app was dialled at that address, which says nothing without its interface."""
+    client, server = pods
+    local = server.run(["ip", "-6", "-o", "address", "show", "dev", "eth0", "scope", "link"]).stdout.split()[3].split("/")[0]
+    server.run([os.path.join(programs, "outrigger-init"), "-m", mode])
+    proxy = start({"intercept": {"inbound": {"mode": mode}}, "drain": {"timeout": "500ms"}}, namespace=server,
+                  uid=1337 if mode == "redirect" else ROOT_AS_PROXY)
+    app = server.inside(lambda: Server(echo, host="::", port=8080, family=socket.AF_INET6))
+
+    def inside():
+        with socket.create_connection((f"{local}%eth0", 8080), timeout=10) as connection:
+            connection.sendall(b"hello")
+            connection.shutdown(socket.SHUT_WR)
+            return ending(connection)
+
+    # The address is usable a second or two after its interface came up.
+    eventually(lambda: "tentative" not in server.run(["ip", "-6", "address", "show", "dev", "eth0"]).stdout +
+               client.run(["ip", "-6", "address", "show", "dev", "eth0"]).stdout, timeout=10, what="the link-local addresses")
+    assert client.inside(inside) == (b"hello", "end")
+    eventually(lambda: proxy.ended("inbound", "inbound") == {"completed": 1}, what="through the proxy")
+    app.close()
