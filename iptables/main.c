@@ -123,7 +123,7 @@ static int run_apply(const struct options *options, const struct ruleset *rulese
     fflush(stdout);
     if (options->no_verify)
         return 0;
-    return verify_run(options, ruleset, &proven) < 0 ? VERIFY_EXIT_FAILED : 0;
+    return verify_run(ruleset, options->verify_timeout_ms, &proven) < 0 ? VERIFY_EXIT_FAILED : 0;
 }
 
 /* Reads what the kernel has. */
@@ -183,7 +183,7 @@ static int run_verify(const struct options *options, const struct ruleset *rules
         return fail_step("the rules cannot be read", r);
     if (r == -ENOENT)
         fprintf(stderr, "outrigger-init: " NO_RULES "\n");
-    if (r == -ENOENT || verify_run(options, &found, &proven) < 0)
+    if (r == -ENOENT || verify_run(&found, options->verify_timeout_ms, &proven) < 0)
         r = VERIFY_EXIT_FAILED;
     else if (proven == 0) {
         fprintf(stderr, "outrigger-init: nothing could be verified\n");

@@ -4,6 +4,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/interception.h"
 #include "base/sockaddr.h"
 
 /* Who dials, and from where. */
@@ -20,7 +21,7 @@ struct probe_report {
     bool not_tried; /* it could not become that user: `error` says why */
     int error;      /* of connect(2): 0 or a negative errno */
     union inet_address source;
-    char answer[64];
+    char answer[INTERCEPTION_PROBE_ANSWER_SIZE]; /* without its newline */
 };
 
 /* Returns 0 when `ret_report` is filled in, or a negative errno. Blocks up to the deadline. */

@@ -4,8 +4,7 @@
 #include <libmnl/libmnl.h>
 #include <linux/fib_rules.h>
 #include <linux/rtnetlink.h>
-#include <stdio.h>
-#include <string.h>
+#include <net/if.h>
 
 #include "iptables/netlink.h"
 
@@ -19,93 +18,6 @@
 
 /* Of ours that are found, each of another run's mark and table; further ones wait for the next run. */
 #define MOST_FOUND 64
-
-static const void *address_bytes(const union inet_address *address, size_t *ret_length)
-{
-    if (address->family == AF_INET) {
-        *ret_length = sizeof address->in.sin_addr;
-        return &address->in.sin_addr;
-    }
-    *ret_length = sizeof address->in6.sin6_addr;
-    return &address->in6.sin6_addr;
-}
-
-static int take_attribute(const struct nlattr *attribute, void *argument)
-{
-    struct route *route = argument;
-
-    if (mnl_attr_get_type(attribute) == RTA_OIF) {
-        if (!if_indextoname(mnl_attr_get_u32(attribute), route->interface))
-            route->interface[0] = '\0';
-    } else if (mnl_attr_get_type(attribute) == RTA_PREFSRC) {
-        if (route->source.family == AF_INET)
-            memcpy(&route->source.in.sin_addr, mnl_attr_get_payload(attribute), sizeof route->source.in.sin_addr);
-        else
-            memcpy(&route->source.in6.sin6_addr, mnl_attr_get_payload(attribute), sizeof route->source.in6.sin6_addr);
-    }
-    return MNL_CB_OK;
-}
-
-static int take_route(const struct nlmsghdr *answer, void *argument)
-{
-    const struct rtmsg *found = mnl_nlmsg_get_payload(answer);
-    struct route *route = argument;
-
-    if (answer->nlmsg_type != RTM_NEWROUTE)
-        return MNL_CB_OK;
-    if (found->rtm_type == RTN_BROADCAST || found->rtm_type == RTN_MULTICAST) {
-        errno = ENETUNREACH;
-        return MNL_CB_ERROR;
-    }
-    route->source.family = found->rtm_family;
-    if (mnl_attr_parse(answer, sizeof *found, take_attribute, route) < 0)
-        return MNL_CB_ERROR;
-    if (found->rtm_type == RTN_LOCAL) /* IPv6 names the interface that has the address */
-        snprintf(route->interface, sizeof route->interface, "lo");
-    return MNL_CB_STOP;
-}
-
-static void put_address(struct nlmsghdr *request, uint16_t attribute, const struct sockaddr *address)
-{
-    union inet_address copy = { .any = { .sa_family = AF_UNSPEC } };
-    const void *bytes;
-    size_t length;
-
-    memcpy(&copy, address, sockaddr_length(address));
-    bytes = address_bytes(&copy, &length);
-    mnl_attr_put(request, attribute, length, bytes);
-}
-
-int routing_find(const struct sockaddr *source, const struct sockaddr *destination, uint32_t uid,
-                 struct route *ret_route)
-{
-    uint8_t bits = destination->sa_family == AF_INET ? 32 : 128;
-    char buffer[MESSAGE_BYTES];
-    struct nlmsghdr *request = mnl_nlmsg_put_header(buffer);
-    struct mnl_socket *socket;
-    struct rtmsg *route;
-    int r;
-
-    *ret_route = (struct route){ 0 };
-    request->nlmsg_type = RTM_GETROUTE;
-    request->nlmsg_flags = NLM_F_REQUEST;
-    request->nlmsg_seq = 1;
-    route = mnl_nlmsg_put_extra_header(request, sizeof *route);
-    route->rtm_family = (unsigned char)destination->sa_family;
-    route->rtm_dst_len = bits;
-    put_address(request, RTA_DST, destination);
-    if (source) {
-        route->rtm_src_len = bits;
-        put_address(request, RTA_SRC, source);
-    }
-    mnl_attr_put_u32(request, RTA_UID, uid);
-    r = netlink_open(NETLINK_ROUTE, &socket);
-    if (r < 0)
-        return r;
-    r = netlink_ask(socket, request, take_route, ret_route);
-    mnl_socket_close(socket);
-    return r;
-}
 
 static int change_rule(sa_family_t family, uint16_t type, uint16_t flags, uint32_t mark, uint32_t table)
 {

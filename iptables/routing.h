@@ -1,25 +1,7 @@
-/* Routes: where a connection would leave, and the policy routing of TPROXY mode. */
+/* The policy routing of TPROXY mode. */
 #pragma once
 
-#include <net/if.h>
 #include <stdint.h>
-
-#include "base/sockaddr.h"
-
-struct route {
-    char interface[IFNAMSIZ];  /* through which it leaves; "lo" for an address of this machine */
-    union inet_address source; /* that it would have; all zero when the kernel does not say */
-};
-
-/*
- * How a connection of `uid` would leave, or only one from `source` (NULL: any; its port does not matter). Asks the
- * kernel; sends nothing to anybody.
- * Returns 0 or what connect(2) would fail with: -ENETUNREACH or -EHOSTUNREACH when there is no route (nor one for TCP,
- * to a multicast or broadcast address), -EINVAL or -EACCES when the route is a blackhole or prohibited, or another
- * negative errno.
- */
-int routing_find(const struct sockaddr *source, const struct sockaddr *destination, uint32_t uid,
-                 struct route *ret_route);
 
 /*
  * Packets with `mark` are delivered on this machine, whatever their destination: `ip rule add fwmark MARK lookup

@@ -8,7 +8,7 @@
 
 #include "base/interception.h"
 #include "base/macros.h"
-#include "iptables/routing.h"
+#include "iptables/route.h"
 
 #define NOBODY 65534
 
@@ -19,23 +19,28 @@ struct search {
     bool is_captured; /* something was found that is captured, whether or not there is a route to it */
 };
 
-static bool is_listed(const struct id_list *list, uint32_t id)
+/* Of the uids or gids by which the rules know the proxy, `id`, or with NULL the first; NULL: there is none. */
+static const uint32_t *find_proxy_id(const struct ruleset *ruleset, enum match_kind kind, const uint32_t *id)
 {
-    for (size_t i = 0; i < list->count; i++) {
-        if (list->items[i] == id)
-            return true;
+    for (size_t i = 0; i < ruleset->count; i++) {
+        const struct rule *rule = &ruleset->rules[i];
+
+        for (size_t j = 0; rule->chain == CHAIN_OUTBOUND && j < rule->match_count; j++) {
+            if (rule->matches[j].kind == kind && (!id || rule->matches[j].id == *id))
+                return &rule->matches[j].id;
+        }
     }
-    return false;
+    return NULL;
 }
 
 /* As this process is, unless that is the proxy's: becoming another needs a capability. */
-static uint32_t other_id(const struct id_list *list, uint32_t own)
+static uint32_t other_id(const struct ruleset *ruleset, enum match_kind kind, uint32_t own)
 {
     uint32_t id = NOBODY;
 
-    if (!is_listed(list, own))
+    if (!find_proxy_id(ruleset, kind, &own))
         return own;
-    while (is_listed(list, id))
+    while (find_proxy_id(ruleset, kind, &id))
         id--;
     return id;
 }
@@ -45,13 +50,14 @@ static bool try_outbound(struct search *search, const union inet_address *host, 
 {
     struct target *target = search->target;
     struct flow flow = { .uid = target->uid, .gid = target->gid };
+    struct route_query query = { .destination = &target->destination.any, .uid = target->uid };
     struct route route;
     bool known = interception_is_probe_address(&host->any) || port == INTERCEPTION_PROBE_PORT;
     int r;
 
     target->destination = *host;
     sockaddr_set_port(&target->destination.any, port);
-    r = routing_find(NULL, &target->destination.any, target->uid, &route);
+    r = route_find(&query, &route);
     sockaddr_parse_host(search->family == AF_INET ? "0.0.0.0" : "::", 0, &target->source);
     if (r == 0 && route.source.family == search->family)
         target->source = route.source;
@@ -170,27 +176,26 @@ static bool try_neighbours(struct search *search)
     return found;
 }
 
-int target_choose_outbound(const struct options *options, const struct ruleset *ruleset, sa_family_t family,
-                           struct target *ret_target)
+int target_choose_outbound(const struct ruleset *ruleset, sa_family_t family, struct target *ret_target)
 {
     struct search search = { .ruleset = ruleset, .family = family, .target = ret_target };
     union inet_address probe;
 
-    *ret_target = (struct target){ .uid = other_id(&options->proxy_uids, geteuid()),
-                                   .gid = other_id(&options->proxy_gids, getegid()) };
+    *ret_target = (struct target){ .uid = other_id(ruleset, MATCH_UID, geteuid()),
+                                   .gid = other_id(ruleset, MATCH_GID, getegid()) };
     sockaddr_parse_host(family == AF_INET ? INTERCEPTION_PROBE_IPV4 : INTERCEPTION_PROBE_IPV6, 0, &probe);
     if (try_ports(&search, &probe) || try_included(&search) || try_neighbours(&search))
         return 0;
     return search.is_captured ? -ENETUNREACH : -ENOENT;
 }
 
-int target_choose_inbound(const struct options *options, const struct ruleset *ruleset, sa_family_t family,
-                          struct target *ret_target)
+int target_choose_inbound(const struct ruleset *ruleset, sa_family_t family, struct target *ret_target)
 {
+    const uint32_t *uid = find_proxy_id(ruleset, MATCH_UID, NULL), *gid = find_proxy_id(ruleset, MATCH_GID, NULL);
     struct flow flow = { .out_interface = "lo" };
 
-    *ret_target = (struct target){ .uid = options->proxy_uids.count > 0 ? options->proxy_uids.items[0] : geteuid(),
-                                   .gid = options->proxy_gids.count > 0 ? options->proxy_gids.items[0] : getegid(),
+    *ret_target = (struct target){ .uid = uid ? *uid : geteuid(),
+                                   .gid = gid ? *gid : getegid(),
                                    .is_known_to_proxy = true };
     sockaddr_parse_host(family == AF_INET ? INTERCEPTION_APP_SOURCE_IPV4 : INTERCEPTION_APP_SOURCE_IPV6,
                         INTERCEPTION_PROBE_PORT, &ret_target->destination);

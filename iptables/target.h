@@ -1,8 +1,7 @@
-/* What verify dials: a connection that the rules capture. */
+/* What verify dials: a connection that the rules capture. Who the proxy is, they say too. */
 #pragma once
 
 #include "base/sockaddr.h"
-#include "iptables/options.h"
 #include "iptables/ruleset.h"
 
 struct target {
@@ -20,13 +19,11 @@ struct target {
  * Returns 0, -ENOENT when these rules capture nothing of this family, or -ENETUNREACH when there is no route to
  * anything that they capture.
  */
-int target_choose_outbound(const struct options *options, const struct ruleset *ruleset, sa_family_t family,
-                           struct target *ret_target);
+int target_choose_outbound(const struct ruleset *ruleset, sa_family_t family, struct target *ret_target);
 
 /*
  * The proxy's call of the app's own service, which has the inbound policy.
  *
  * Returns 0, or -ENOENT when these rules leave it alone.
  */
-int target_choose_inbound(const struct options *options, const struct ruleset *ruleset, sa_family_t family,
-                          struct target *ret_target);
+int target_choose_inbound(const struct ruleset *ruleset, sa_family_t family, struct target *ret_target);

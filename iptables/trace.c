@@ -9,7 +9,7 @@
 #include "base/strbuf.h"
 #include "iptables/complain.h"
 #include "iptables/render.h"
-#include "iptables/routing.h"
+#include "iptables/route.h"
 
 #define MOST_RULE_BYTES 1024
 
@@ -78,7 +78,9 @@ static int check_interfaces(const struct options *options)
 /* By which interface an outgoing connection leaves, and which source it has, where the options do not say. */
 static int find_route(const struct options *options, struct question *question)
 {
-    const struct sockaddr *source = options->from ? &question->source.any : NULL;
+    struct route_query query = { .destination = &question->destination.any,
+                                 .source = options->from ? &question->source.any : NULL,
+                                 .uid = options->uid };
     uint16_t port = sockaddr_port(&question->destination.any);
     int r = 0;
 
@@ -88,7 +90,7 @@ static int find_route(const struct options *options, struct question *question)
     if (options->out_interface)
         snprintf(question->route.interface, sizeof question->route.interface, "%s", options->out_interface);
     else
-        r = routing_find(source, &question->destination.any, options->uid, &question->route);
+        r = route_find(&query, &question->route);
     if (r == 0 && !options->from && question->route.source.family == question->destination.family)
         question->source = question->route.source;
     return r;

@@ -12,6 +12,15 @@
 #include "iptables/decode.h"
 #include "iptables/probe.h"
 #include "iptables/target.h"
+#include "iptables/verify_tproxy.h"
+
+/* All proofs of one run. */
+struct verification {
+    const struct ruleset *ruleset;
+    uint64_t timeout_ms;
+    unsigned proven;
+    char answer[INTERCEPTION_PROBE_ANSWER_SIZE]; /* the running proxy's last one; empty: none */
+};
 
 /* One proof: what was tried, and what came of it. */
 struct proof {
@@ -70,17 +79,18 @@ static const char *explain_failure(const struct proof *proof, bool was_asked)
     if (!is_up("lo"))
         return "lo is down, and what is redirected goes through it: `ip link set lo up`";
     if (!was_asked)
-        return "the rules were not asked: another table takes the connection before them; look for NAT rules of an "
-               "earlier priority in `nft list ruleset` (and `iptables-save -t nat`)";
+        return "the rules were not asked: another table takes or drops the connection before them; look for NAT and "
+               "drop rules of an earlier priority in `nft list ruleset` (and `iptables-save`)";
     if (proof->is_held && proof->report.error == -ECONNREFUSED)
         return "the rules send it there, but the port refuses it: something holds the port without listening; start "
                "the proxy, or end what holds it (`ss -ltnp`)";
-    if (proof->is_held && proof->report.error == 0)
-        return "it lands elsewhere: what listens there is something else than the proxy, or a proxy that does not "
-               "answer; see who it is with `ss -ltnp`";
-    if (proof->is_held)
-        return "the rules send it there, but nobody accepts it in time: the proxy may be stuck; ask "
-               "`outriggerctl status`";
+    if (proof->is_held && proof->report.error == 0 && proof->report.answer[0] != '\0')
+        return "it lands elsewhere: something else than the proxy answers there, or the proxy of another connection; "
+               "see who it is with `ss -ltnp`";
+    if (proof->is_held && (proof->report.error == 0 || proof->report.error == -ETIMEDOUT))
+        return "what listens there does not answer: the proxy is stuck, or it is something else, or another table "
+               "drops "
+               "the connection after the rules; see `outriggerctl status`, `ss -ltnp`, `nft list ruleset`";
     return "the rules send it there, but it lands elsewhere: another table changes it after them; look for NAT and "
            "drop rules in `nft list ruleset`";
 }
@@ -97,24 +107,25 @@ static int report_failure(const struct proof *proof, const struct ruleset *rules
     return -EPROTO;
 }
 
+/* Whatever follows the destination. */
 static bool is_answer(const struct proof *proof)
 {
     char expected[SOCKADDR_TEXT_SIZE + 16], destination[SOCKADDR_TEXT_SIZE];
+    int length = snprintf(expected, sizeof expected, INTERCEPTION_PROBE_WORD " %s ",
+                          sockaddr_format(&proof->target.destination.any, destination));
 
-    snprintf(expected, sizeof expected, INTERCEPTION_PROBE_ANSWER "%s",
-             sockaddr_format(&proof->target.destination.any, destination));
-    return strcmp(proof->report.answer, expected) == 0;
+    return strncmp(proof->report.answer, expected, (size_t)length) == 0;
 }
 
 /* Dials, and listens where nobody else does. Returns 0 when it could be tried, or a negative errno. */
-static int try_target(const struct options *options, struct proof *proof, bool becomes_other)
+static int try_target(struct verification *verification, struct proof *proof)
 {
     struct probe probe = { .destination = proof->target.destination,
                            .source = proof->target.source,
-                           .becomes_other = becomes_other,
+                           .becomes_other = true,
                            .uid = proof->target.uid,
                            .gid = proof->target.gid,
-                           .deadline_ms = clock_now_ms() + options->verify_timeout_ms };
+                           .deadline_ms = clock_now_ms() + verification->timeout_ms };
     int listener = -1, r = probe_listen(proof->target.destination.family, proof->target.rule->port, &listener);
 
     proof->is_held = r == -EADDRINUSE;
@@ -126,6 +137,8 @@ static int try_target(const struct options *options, struct proof *proof, bool b
         proof->has_arrived = proof->is_held ? is_answer(proof)
                                             : probe_has_arrived(listener, &proof->target.destination,
                                                                 &proof->report.source, probe.deadline_ms);
+    if (proof->has_arrived && proof->is_held)
+        memcpy(verification->answer, proof->report.answer, sizeof verification->answer);
     if (listener >= 0)
         close(listener);
     return r;
@@ -136,21 +149,19 @@ static bool is_without_family(int r)
     return r == -EAFNOSUPPORT || r == -EADDRNOTAVAIL;
 }
 
-static int prove(const struct options *options, const struct ruleset *ruleset, struct proof *proof, bool *ret_proven)
+static int prove(struct verification *verification, struct proof *proof)
 {
-    char port[16];
     int r;
 
-    *ret_proven = false;
-    proof->counted_before = packets_of(ruleset, proof->target.rule);
-    r = try_target(options, proof, true);
+    proof->counted_before = packets_of(verification->ruleset, proof->target.rule);
+    r = try_target(verification, proof);
     if (is_without_family(r) || (r == 0 && is_without_family(proof->report.error))) {
         print_unproven(proof, "there is no ", proof->name);
         return 0;
     }
     if (r < 0) {
-        snprintf(port, sizeof port, "%u", proof->target.rule->port);
-        fprintf(stderr, "outrigger-init: %s %s: port %s: %s\n", proof->name, proof->direction, port, strerror(-r));
+        fprintf(stderr, "outrigger-init: %s %s: port %u: %s\n", proof->name, proof->direction, proof->target.rule->port,
+                strerror(-r));
         return -EPROTO;
     }
     if (proof->report.not_tried) {
@@ -164,60 +175,49 @@ static int prove(const struct options *options, const struct ruleset *ruleset, s
     }
     if (proof->has_arrived) {
         print_proven(proof);
-        *ret_proven = true;
+        verification->proven++;
         return 0;
     }
     if (proof->is_held && proof->report.error == 0 && !proof->target.is_known_to_proxy) {
         print_unproven(proof, "a running proxy holds the port, and could not know this for a probe", "");
         return 0;
     }
-    return report_failure(proof, ruleset);
+    return report_failure(proof, verification->ruleset);
 }
 
-static int verify_outbound(const struct options *options, const struct ruleset *ruleset, sa_family_t family,
-                           bool *ret_proven)
+static int verify_outbound(struct verification *verification, const char *name, sa_family_t family)
 {
-    struct proof proof = { .name = family == AF_INET ? "IPv4" : "IPv6", .direction = "outbound" };
-    int r = target_choose_outbound(options, ruleset, family, &proof.target);
+    struct proof proof = { .name = name, .direction = "outbound" };
+    int r = target_choose_outbound(verification->ruleset, family, &proof.target);
 
-    *ret_proven = false;
-    if (r == -ENOENT)
-        print_unproven(&proof, "these rules capture nothing of it", "");
-    else if (r < 0)
-        print_unproven(&proof, "no route to anything that these rules capture", "");
-    else
-        return prove(options, ruleset, &proof, ret_proven);
+    if (r == 0)
+        return prove(verification, &proof);
+    print_unproven(&proof,
+                   r == -ENOENT ? "these rules capture nothing of it" : "no route to anything that these rules capture",
+                   "");
     return 0;
 }
 
-static int verify_inbound(const struct options *options, const struct ruleset *ruleset, sa_family_t family,
-                          bool *ret_proven)
+static int verify_inbound(struct verification *verification, const char *name, sa_family_t family)
 {
-    struct proof proof = { .name = family == AF_INET ? "IPv4" : "IPv6", .direction = "inbound" };
+    struct proof proof = { .name = name, .direction = "inbound" };
 
-    *ret_proven = false;
-    if (target_choose_inbound(options, ruleset, family, &proof.target) < 0) {
-        print_unproven(&proof, "these rules leave the app's calls of its own service alone", "");
-        return 0;
-    }
-    return prove(options, ruleset, &proof, ret_proven);
+    if (target_choose_inbound(verification->ruleset, family, &proof.target) == 0)
+        return prove(verification, &proof);
+    print_unproven(&proof, "these rules leave the app's calls of its own service alone", "");
+    return 0;
 }
 
-int verify_run(const struct options *options, const struct ruleset *ruleset, unsigned *ret_proven)
+int verify_run(const struct ruleset *ruleset, uint64_t timeout_ms, unsigned *ret_proven)
 {
-    static const sa_family_t families[] = { AF_INET, AF_INET6 };
-    int worst = 0;
+    struct verification verification = { .ruleset = ruleset, .timeout_ms = timeout_ms };
+    int r = 0;
 
-    *ret_proven = 0;
-    for (size_t i = 0; i < 2; i++) {
-        bool proven;
-        int r = verify_outbound(options, ruleset, families[i], &proven);
-
-        *ret_proven += proven;
-        worst = r < 0 ? r : worst;
-        r = verify_inbound(options, ruleset, families[i], &proven);
-        *ret_proven += proven;
-        worst = r < 0 ? r : worst;
-    }
-    return worst;
+    r |= verify_outbound(&verification, "IPv4", AF_INET);
+    r |= verify_inbound(&verification, "IPv4", AF_INET);
+    r |= verify_outbound(&verification, "IPv6", AF_INET6);
+    r |= verify_inbound(&verification, "IPv6", AF_INET6);
+    r |= verify_tproxy(ruleset, verification.answer);
+    *ret_proven = verification.proven;
+    return r == 0 ? 0 : -EPROTO;
 }

@@ -31,12 +31,16 @@ static bool is_probe(const struct conn *conn)
            (has_probe_port && client_port(conn) == INTERCEPTION_PROBE_PORT);
 }
 
-/* The answer to outrigger-init verify: that the proxy is here, and where the probe was going. */
+/* The answer to outrigger-init verify: that the proxy is here, where the probe was going, and how it is configured. */
 static void answer_probe(struct conn *conn)
 {
-    char destination[SOCKADDR_TEXT_SIZE], line[SOCKADDR_TEXT_SIZE + 16];
-    int length = snprintf(line, sizeof line, INTERCEPTION_PROBE_ANSWER "%s\n",
-                          sockaddr_format(&conn->original.any, destination));
+    const struct intercept_config *intercept = &conn->worker->shared->config->intercept;
+    bool is_tproxy = intercept->inbound.mode == INBOUND_TPROXY;
+    char destination[SOCKADDR_TEXT_SIZE], line[INTERCEPTION_PROBE_ANSWER_SIZE];
+    int length = snprintf(line, sizeof line, INTERCEPTION_PROBE_ANSWER,
+                          sockaddr_format(&conn->original.any, destination),
+                          is_tproxy ? INTERCEPTION_MODE_TPROXY : INTERCEPTION_MODE_REDIRECT,
+                          is_tproxy ? (unsigned)intercept->inbound.tproxy_mark : 0);
 
     conn->client.transport.ops->write(&conn->client.transport, line, (size_t)length, false);
     conn_end(conn, END_PROBE);

@@ -14,7 +14,7 @@ import pytest
 
 from tests.support.outrigger import ROOT
 from tests.support.processes import eventually, run
-from tests.support.servers import Server, echo
+from tests.support.servers import Server, echo, receive_all
 
 OPTION_SETS = [
     [],
@@ -124,7 +124,7 @@ def test_verify_fails_where_the_connection_lands_elsewhere(pods, init):
     done = client.run([init, "--verify-timeout", "500ms"], check=False)
     other.close()
     assert done.returncode == 95
-    assert "it lands elsewhere: what listens there is something else than the proxy" in done.stderr
+    assert "what listens there does not answer" in done.stderr
     assert "outbound" in rules(client)  # fail closed: the rules stay
 
 
@@ -135,7 +135,41 @@ def test_verify_fails_where_a_rule_before_ours_takes_the_connection(pods, init, 
     client.run(["nft", "-f", script])
     done = client.run([init, "--verify-timeout", "500ms"], check=False)
     assert done.returncode == 95
-    assert "the rules were not asked: another table takes the connection before them" in done.stderr
+    assert "the rules were not asked: another table takes or drops the connection before them" in done.stderr
+
+
+def test_verify_tells_a_drop_before_ours_from_a_wrong_answer_and_none(pods, init, start, tmp_path):
+    client, _ = pods
+
+    def greet(connection):
+        connection.sendall(b"220 mail.example ESMTP\n")
+        receive_all(connection)
+        connection.close()
+
+    other = client.inside(lambda: Server(greet, host="0.0.0.0", port=15001))
+    done = client.run([init, "--verify-timeout", "500ms"], check=False)
+    other.close()
+    assert done.returncode == 95 and "it lands elsewhere: something else than the proxy answers there" in done.stderr
+    script = tmp_path / "before.nft"
+    script.write_text("table inet before { chain c { type filter hook output priority -150; ip daddr 192.0.2.2 drop; }; }\n")
+    client.run(["nft", "-f", script])
+    done = client.run([init, "verify", "--verify-timeout", "500ms"], check=False)
+    assert done.returncode == 95 and "the rules were not asked" in done.stderr and "IPv6 outbound: verified" in done.stdout
+    client.run(["nft", "delete", "table", "inet", "before"])
+    proxy = start({"intercept": {}, "health": {"port": 15021}}, namespace=client, uid=1337)
+    proxy.program.signal(signal.SIGSTOP)
+    done = client.run([init, "verify", "--verify-timeout", "300ms"], check=False)
+    proxy.program.signal(signal.SIGCONT)
+    assert done.returncode == 95 and done.stderr.count("does not answer: the proxy is stuck") == 4, done.stderr
+
+
+def test_verify_asks_the_rules_who_the_proxy_is(pods, init, start):
+    """Regression: it took the options' uid and gid, which the rules need not have."""
+    client, _ = pods
+    client.run([init, "--no-verify", "-u", "2102", "-g", "2103"])
+    start({"intercept": {}, "health": {"port": 15021}}, namespace=client, uid=2102)
+    done = client.run([init, "verify"])
+    assert done.stdout.count("and the running proxy answered") == 4
 
 
 def test_verify_without_a_route_says_so(namespace, init):

@@ -268,3 +268,40 @@ def test_verify_proves_it_with_the_running_proxy(world):
     assert "IPv4 inbound: verified" in space.done.stdout and "where no proxy listens yet" in space.done.stdout
     done = space.server.run([space.init, "verify"])
     assert done.stdout.count("and the running proxy answered") == 4
+    assert "tproxy: packets with mark 1337 are delivered on this machine" in done.stdout
+
+
+def failed_verify(space, problem):
+    done = space.server.run([space.init, "verify"], check=False)
+    return done.returncode == 95 and problem in done.stderr
+
+
+@pytest.mark.parametrize("family", ["-4", "-6"])
+@pytest.mark.parametrize("words", [["rule", "delete", "priority", "133"], ["route", "delete", "local", "default", "dev", "lo", "table", "133"]])
+def test_verify_finds_the_routing_gone(world, family, words):
+    space = world()
+    space.server.run(["ip", family, *words])
+    name = "IPv4" if family == "-4" else "IPv6"
+    assert failed_verify(space, f"{name} tproxy: packets with mark 1337 are not delivered on this machine")
+    space.server.run([space.init, "-m", "tproxy"])
+
+
+@pytest.mark.parametrize("interface", ["all", "eth0"])
+def test_verify_names_the_setting_that_drops_marked_packets(world, interface):
+    space = world()
+    space.server.run(["sysctl", "-qw", f"net.ipv4.conf.{interface}.src_valid_mark=1"])
+    assert failed_verify(space, f"net.ipv4.conf.{interface}.src_valid_mark is 1")
+
+
+def test_verify_compares_the_running_proxy_s_mode_and_mark(world):
+    space = world(options=["-t", "77"])
+    assert failed_verify(space, "the running proxy marks its packets to the app with 1337, the rules with 77")
+    space.server.run([space.init, "-m", "tproxy"])
+    done = space.server.run([space.init, "-m", "redirect"])
+    assert "the running proxy is in mode tproxy, the rules are not" in done.stdout
+
+
+def test_verify_says_that_a_proxy_in_mode_redirect_hides_the_client(world):
+    space = world(config={"intercept": {}}, uid=1337)
+    done = space.server.run([space.init, "verify"])
+    assert "the rules are of mode tproxy, the running proxy is not" in done.stdout
