@@ -65,6 +65,22 @@ static int check_interfaces(const struct options *options)
     return r;
 }
 
+static int check_groups(const struct options *options)
+{
+    const struct id_list *included = &options->include_outbound_gids, *excluded = &options->exclude_outbound_gids;
+    int r = 0;
+
+    for (size_t i = 0; i < included->count; i++) {
+        for (size_t j = 0; j < excluded->count; j++) {
+            if (included->items[i] == excluded->items[j])
+                r = complain(
+                    "--include-outbound-gids: %u is in --exclude-outbound-gids too; take it out of one of them",
+                    included->items[i]);
+        }
+    }
+    return r;
+}
+
 /* An option that another command would not read. */
 static int check_belongs(const struct options *options, bool given, const char *name, enum command command)
 {
@@ -120,6 +136,7 @@ int conflicts_check(const struct options *options)
     r |= check_ranges(&options->include_inbound_ports, "include-inbound-ports", &options->exclude_inbound_ports,
                       "exclude-inbound-ports");
     r |= check_blocks(options);
+    r |= check_groups(options);
     r |= check_interfaces(options);
     return r < 0 ? -EINVAL : 0;
 }

@@ -42,6 +42,10 @@ static const struct option_row rows[] = {
     { "include-outbound-ports", 'q', VALUE_RANGES, AT(include_outbound_ports), "",
       "ports to capture whatever the destination" },
     { "exclude-outbound-ports", 'o', VALUE_RANGES, AT(exclude_outbound_ports), "", "outgoing ports to leave alone" },
+    { "include-outbound-gids", 0, VALUE_GROUPS, AT(include_outbound_gids), "*",
+      "groups whose connections are captured; * = all" },
+    { "exclude-outbound-gids", 0, VALUE_GROUPS, AT(exclude_outbound_gids), "",
+      "groups whose connections are left alone" },
     { "include-inbound-ports", 'b', VALUE_RANGES, AT(include_inbound_ports), "*",
       "incoming ports to capture; * = all" },
     { "exclude-inbound-ports", 'd', VALUE_RANGES, AT(exclude_inbound_ports), "",
@@ -99,9 +103,34 @@ static int worse(int so_far, int r)
     return so_far == -ENOMEM || r == 0 ? so_far : r;
 }
 
+/* Istio's init container has these in no option. */
+static const struct {
+    const char *name, *ours;
+} istio_variables[] = {
+    { "ISTIO_OUTBOUND_OWNER_GROUPS", "include-outbound-gids" },
+    { "ISTIO_OUTBOUND_OWNER_GROUPS_EXCLUDE", "exclude-outbound-gids" },
+};
+
+static const struct option_row *find_row(const char *name)
+{
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+        if (strcmp(rows[i].name, name) == 0)
+            return &rows[i];
+    }
+    return NULL;
+}
+
 static int parse_environment(struct options *options)
 {
     int worst = 0;
+
+    for (size_t i = 0; i < ARRAY_SIZE(istio_variables); i++) {
+        const char *value = getenv(istio_variables[i].name);
+
+        if (value)
+            worst = worse(worst,
+                          parse_value(find_row(istio_variables[i].ours), istio_variables[i].name, value, options));
+    }
 
     for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
         char name[64];
@@ -115,15 +144,6 @@ static int parse_environment(struct options *options)
             worst = worse(worst, parse_value(&rows[i], name, value, options));
     }
     return worst;
-}
-
-static const struct option_row *find_row(const char *name)
-{
-    for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
-        if (strcmp(rows[i].name, name) == 0)
-            return &rows[i];
-    }
-    return NULL;
 }
 
 /* "" and the words for off ask for nothing. */
@@ -370,4 +390,7 @@ void options_print_reference(void)
     print_habits(HABIT_COMMAND);
     print_habits(HABIT_IGNORED);
     print_habits(HABIT_REFUSED);
+    printf("\n| variable | here |\n| --- | --- |\n");
+    for (size_t i = 0; i < ARRAY_SIZE(istio_variables); i++)
+        printf("| `%s` | is `--%s`; gids, no names |\n", istio_variables[i].name, istio_variables[i].ours);
 }

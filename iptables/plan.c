@@ -17,6 +17,7 @@ static const struct port_range own_ports[] = {
 #define TO_APP      "proxy to app"
 #define TUNNEL      "another mesh's tunnel"
 #define OWN_TRAFFIC "the proxy's own connections"
+#define NO_GROUP    "excluded group"
 
 struct plan {
     const struct options *options;
@@ -157,10 +158,10 @@ static void append_self_calls(struct plan *plan, enum match_kind kind, const str
     }
 }
 
-static void append_owners(struct plan *plan, enum match_kind kind, const struct id_list *ids)
+static void append_owners(struct plan *plan, enum match_kind kind, const struct id_list *ids, const char *reason)
 {
     for (size_t i = 0; i < ids->count; i++)
-        append_one(plan, CHAIN_OUTBOUND, id_match(kind, ids->items[i]), leave_alone, OWN_TRAFFIC);
+        append_one(plan, CHAIN_OUTBOUND, id_match(kind, ids->items[i]), leave_alone, reason);
 }
 
 static bool includes_loopback(const struct block_list *blocks)
@@ -222,9 +223,18 @@ static void plan_outbound(struct plan *plan)
     append_self_calls(plan, MATCH_UID, &options->proxy_uids);
     append_self_calls(plan, MATCH_GID, &options->proxy_gids);
     append_loopback(plan);
-    append_owners(plan, MATCH_UID, &options->proxy_uids);
-    append_owners(plan, MATCH_GID, &options->proxy_gids);
-    append_destinations(plan, CHAIN_OUTBOUND, NULL);
+    append_owners(plan, MATCH_UID, &options->proxy_uids, OWN_TRAFFIC);
+    append_owners(plan, MATCH_GID, &options->proxy_gids, OWN_TRAFFIC);
+    append_owners(plan, MATCH_GID, &options->exclude_outbound_gids, NO_GROUP);
+    if (options->include_outbound_gids.all) {
+        append_destinations(plan, CHAIN_OUTBOUND, NULL);
+        return;
+    }
+    for (size_t i = 0; i < options->include_outbound_gids.count; i++) {
+        struct match group = id_match(MATCH_GID, options->include_outbound_gids.items[i]);
+
+        append_destinations(plan, CHAIN_OUTBOUND, &group);
+    }
 }
 
 /* What comes in by a virtual interface is what a machine or container behind it sends out: outbound, never inbound. */

@@ -19,30 +19,65 @@ struct search {
     bool is_captured; /* something was found that is captured, whether or not there is a route to it */
 };
 
-/* Of the uids or gids by which the rules know the proxy, `id`, or with NULL the first; NULL: there is none. */
-static const uint32_t *find_proxy_id(const struct ruleset *ruleset, enum match_kind kind, const uint32_t *id)
+/* The first uid or gid by which the rules know the proxy; NULL: there is none. The rule for the app's calls of its own
+ * service has it. */
+static const uint32_t *find_proxy_id(const struct ruleset *ruleset, enum match_kind kind)
 {
     for (size_t i = 0; i < ruleset->count; i++) {
         const struct rule *rule = &ruleset->rules[i];
 
-        for (size_t j = 0; rule->chain == CHAIN_OUTBOUND && j < rule->match_count; j++) {
-            if (rule->matches[j].kind == kind && (!id || rule->matches[j].id == *id))
-                return &rule->matches[j].id;
-        }
+        if (rule->chain == CHAIN_OUTBOUND && rule->verdict == VERDICT_REDIRECT &&
+            rule->matches[0].kind == MATCH_OUT_LOOPBACK && rule->match_count > 1 && rule->matches[1].kind == kind)
+            return &rule->matches[1].id;
     }
     return NULL;
 }
 
-/* As this process is, unless that is the proxy's: becoming another needs a capability. */
+/* Whether a rule leaves alone, or `captured`: captures, whatever is of this uid or gid. */
+static bool is_named(const struct ruleset *ruleset, enum match_kind kind, uint32_t id, bool captured)
+{
+    for (size_t i = 0; i < ruleset->count; i++) {
+        const struct rule *rule = &ruleset->rules[i];
+
+        if (rule->chain == CHAIN_OUTBOUND && rule->matches[0].kind == kind && rule->matches[0].id == id &&
+            (rule->verdict == VERDICT_REDIRECT) == captured)
+            return true;
+    }
+    return false;
+}
+
+/* A group of those that are captured, where the rules name them; NULL: they do not. */
+static const uint32_t *find_captured_group(const struct ruleset *ruleset)
+{
+    for (size_t i = 0; i < ruleset->count; i++) {
+        const struct rule *rule = &ruleset->rules[i];
+
+        if (rule->chain == CHAIN_OUTBOUND && rule->verdict == VERDICT_REDIRECT && rule->match_count > 0 &&
+            rule->matches[0].kind == MATCH_GID && !is_named(ruleset, MATCH_GID, rule->matches[0].id, false))
+            return &rule->matches[0].id;
+    }
+    return NULL;
+}
+
+/* As this process is, unless that is left alone: becoming another needs a capability. */
 static uint32_t other_id(const struct ruleset *ruleset, enum match_kind kind, uint32_t own)
 {
     uint32_t id = NOBODY;
 
-    if (!find_proxy_id(ruleset, kind, &own))
+    if (!is_named(ruleset, kind, own, false))
         return own;
-    while (find_proxy_id(ruleset, kind, &id))
+    while (is_named(ruleset, kind, id, false))
         id--;
     return id;
+}
+
+static uint32_t other_group(const struct ruleset *ruleset, uint32_t own)
+{
+    const uint32_t *captured = find_captured_group(ruleset);
+
+    if (!captured || (is_named(ruleset, MATCH_GID, own, true) && !is_named(ruleset, MATCH_GID, own, false)))
+        return other_id(ruleset, MATCH_GID, own);
+    return *captured;
 }
 
 /* Takes the destination when the rules capture it and there is a route to it. */
@@ -122,11 +157,12 @@ static bool try_included(struct search *search)
 {
     for (size_t i = 0; i < search->ruleset->count; i++) {
         const struct rule *rule = &search->ruleset->rules[i];
-        const struct match *match = &rule->matches[0];
+        const struct match *match = &rule->matches[rule->match_count > 1 ? 1 : 0]; /* a group may be before it */
         union inet_address host;
 
-        if (rule->chain != CHAIN_OUTBOUND || rule->verdict != VERDICT_REDIRECT || rule->match_count != 1 ||
-            match->kind != MATCH_DESTINATION || match->block.family != search->family)
+        if (rule->chain != CHAIN_OUTBOUND || rule->verdict != VERDICT_REDIRECT || rule->match_count == 0 ||
+            rule->matches[0].kind == MATCH_OUT_LOOPBACK || match->kind != MATCH_DESTINATION ||
+            match->block.family != search->family)
             continue;
         last_address(&match->block, &host);
         if (try_ports(search, &host))
@@ -182,7 +218,7 @@ int target_choose_outbound(const struct ruleset *ruleset, sa_family_t family, st
     union inet_address probe;
 
     *ret_target = (struct target){ .uid = other_id(ruleset, MATCH_UID, geteuid()),
-                                   .gid = other_id(ruleset, MATCH_GID, getegid()) };
+                                   .gid = other_group(ruleset, getegid()) };
     sockaddr_parse_host(family == AF_INET ? INTERCEPTION_PROBE_IPV4 : INTERCEPTION_PROBE_IPV6, 0, &probe);
     if (try_ports(&search, &probe) || try_included(&search) || try_neighbours(&search))
         return 0;
@@ -191,7 +227,7 @@ int target_choose_outbound(const struct ruleset *ruleset, sa_family_t family, st
 
 int target_choose_inbound(const struct ruleset *ruleset, sa_family_t family, struct target *ret_target)
 {
-    const uint32_t *uid = find_proxy_id(ruleset, MATCH_UID, NULL), *gid = find_proxy_id(ruleset, MATCH_GID, NULL);
+    const uint32_t *uid = find_proxy_id(ruleset, MATCH_UID), *gid = find_proxy_id(ruleset, MATCH_GID);
     struct flow flow = { .out_interface = "lo" };
 
     *ret_target = (struct target){ .uid = uid ? *uid : geteuid(),

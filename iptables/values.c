@@ -105,6 +105,11 @@ static int parse_id(const char *source, const char *word, void *at)
     return 0;
 }
 
+static int parse_group(const char *source, const char *word, void *at)
+{
+    return parse_u32(source, word, 0, "a group is its gid, a number from 0 to 4294967295", at);
+}
+
 /* A block whose address has bits behind its prefix is its network, as iptables has it. */
 static int parse_block(const char *source, const char *word, void *at)
 {
@@ -159,6 +164,7 @@ static size_t item_size(enum value_type type)
 {
     switch (type) {
     case VALUE_IDS:
+    case VALUE_GROUPS:
         return sizeof(uint32_t);
     case VALUE_BLOCKS:
         return sizeof(struct cidr);
@@ -174,6 +180,8 @@ static int parse_item(enum value_type type, const char *source, char *word, void
     switch (type) {
     case VALUE_IDS:
         return parse_id(source, word, item);
+    case VALUE_GROUPS:
+        return parse_group(source, word, item);
     case VALUE_BLOCKS:
         return parse_block(source, word, item);
     case VALUE_INTERFACES:
@@ -188,7 +196,8 @@ static void store_list(enum value_type type, void *at, bool all, void *items, si
     value_done(type, at);
     switch (type) {
     case VALUE_IDS:
-        *(struct id_list *)at = (struct id_list){ items, count };
+    case VALUE_GROUPS:
+        *(struct id_list *)at = (struct id_list){ all, items, count };
         break;
     case VALUE_BLOCKS:
         *(struct block_list *)at = (struct block_list){ all, items, count };
@@ -229,7 +238,7 @@ static int parse_list(enum value_type type, const char *source, const char *text
         return -ENOMEM;
     }
     rest = trim(copy);
-    all = (type == VALUE_BLOCKS || type == VALUE_RANGES) && strcmp(rest, "*") == 0;
+    all = (type == VALUE_GROUPS || type == VALUE_BLOCKS || type == VALUE_RANGES) && strcmp(rest, "*") == 0;
     if (all || rest[0] == '\0')
         rest = NULL;
     while ((word = strsep(&rest, ","))) {
@@ -284,6 +293,7 @@ void value_done(enum value_type type, void *at)
         *(char **)at = NULL;
         break;
     case VALUE_IDS:
+    case VALUE_GROUPS:
         free(((struct id_list *)at)->items);
         break;
     case VALUE_BLOCKS:

@@ -29,6 +29,7 @@ OPTION_SETS = [
     ["-m", "tproxy", "-d", "22", "-e", "15008"],
     ["-m", "tproxy", "-t", "4294967295", "-b", "80,90-99", "-k", "eth1", "--exclude-inbound-cidrs", "10.0.0.0/8,::1"],
     ["--drop-invalid=off", "-i", "127.0.0.0/8,::1"],
+    ["--include-outbound-gids", "0,1000", "--exclude-outbound-gids", "7", "-q", "443,80-90", "-i", "10.0.0.0/8"],
 ]
 
 
@@ -198,6 +199,9 @@ def test_verify_without_loopback_says_so(namespace, init):
     (["-i", "", "-q", "443,9000-9010"], "192.0.2.2", 443),
     (["-o", "15002", "-i", "10.9.0.0/16", "-q", "25"], "192.0.2.2", 25),
     (["-x", "192.0.2.0/24", "-i", "0.0.0.0/0"], "255.255.255.254", 15002),
+    (["--include-outbound-gids", "7,8", "--exclude-outbound-gids", "9"], "192.0.2.2", 15002),
+    (["--include-outbound-gids", "7", "-i", "10.9.0.0/16"], "10.9.255.254", 15002),
+    (["--exclude-outbound-gids", "0,65534"], "192.0.2.2", 15002),
 ])
 def test_verify_dials_what_these_rules_capture(pods, init, start, options, host, port):
     client, _ = pods

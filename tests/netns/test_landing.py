@@ -124,6 +124,10 @@ CASES = {
                             {"proxy_uid": O, "proxy_gid": O, "other_uid": D, "self_call": D, "self_call6": D, "self_call_gid": D,
                              "self_call15008": D}),
     "several uids and gids": (["-u", "1337,2102", "-g", "1337,2102"], {"other_uid": D}),
+    "groups included": (["--include-outbound-gids", "2102,0"], {**OUTGOING, "root": O, "other_uid": O}),
+    "groups included, ports and blocks": (["--include-outbound-gids", "1000", "-i", "10.96.0.0/16", "-x", "10.96.0.0/24", "-q", "443"],
+                                          {**OUTGOING, "elsewhere6": O, "side_out": O}),
+    "group excluded": (["--exclude-outbound-gids", "1000"], {**OUTGOING, "root": O, "other_uid": O}),
     "uid alone": (["-g", ""], {"proxy_gid": O, "self_call_gid": D}),
     "gid alone": (["-u", ""], {"proxy_uid": O}),
     "interface excluded": (["-c", "eth2"], {"side_in": D, "side_in6": D, "side_out": D}),
@@ -215,6 +219,7 @@ def random_options(generator):
                "-u", generator.choice(["1337", "2102", "1337,2102", "1000"]), "-g", generator.choice(["1337", "2102", ""]),
                "-m", generator.choice(["redirect", "tproxy"]), f"--drop-invalid={generator.choice(['on', 'off'])}",
                "--exclude-inbound-cidrs", some(generator, ["10.78.0.0/16", "fd50::/16", "10.79.0.2"], 2)]
+    options += generator.choice([[], [], ["--include-outbound-gids", "1000,0"], ["--exclude-outbound-gids", "0,2102"]])
     options += generator.choice([[], ["-c", "eth2"], ["-k", "eth1"], ["-c", "eth2", "-k", "eth1"]])
     return options + generator.choice([[], ["-e", "15008"]])
 

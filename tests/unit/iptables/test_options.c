@@ -82,6 +82,7 @@ static void test_options_conflicting_lists_are_refused(void **state)
         { "-c", "eth1", "-k", "eth1" },
         { "-u", "", "-g", "" },
         { "-p", "7", "-z", "7" },
+        { "--include-outbound-gids", "7,0", "--exclude-outbound-gids", "0" },
     };
     struct options options;
 
@@ -127,7 +128,7 @@ static void test_options_of_istio_and_linkerd_are_understood(void **state)
     options_done(&options);
 }
 
-static void test_options_istio_leaves_the_tunnel_s_port_alone(void **state)
+static void test_options_istio_s_tunnel_port_and_owner_groups_count(void **state)
 {
     struct options options;
 
@@ -141,7 +142,16 @@ static void test_options_istio_leaves_the_tunnel_s_port_alone(void **state)
     options_done(&options);
     assert_int_equal(PARSE(&options, "apply"), 0);
     assert_int_equal(options.inbound_tunnel_ports.count, 0);
+    assert_true(options.include_outbound_gids.all);
     options_done(&options);
+    setenv("ISTIO_OUTBOUND_OWNER_GROUPS", "1000,0", 1);
+    setenv("ISTIO_OUTBOUND_OWNER_GROUPS_EXCLUDE", "7", 1);
+    assert_int_equal(PARSE(&options, "apply"), 0);
+    assert_int_equal(options.include_outbound_gids.count, 2);
+    assert_int_equal(options.exclude_outbound_gids.items[0], 7);
+    options_done(&options);
+    unsetenv("ISTIO_OUTBOUND_OWNER_GROUPS");
+    unsetenv("ISTIO_OUTBOUND_OWNER_GROUPS_EXCLUDE");
 }
 
 static void test_options_blocks_are_their_networks_as_in_iptables(void **state)
@@ -220,6 +230,8 @@ static void test_options_bad_values_are_refused(void **state)
         { "--redirect-dns", "apply" },
         { "--netns", "/run/netns/x" },
         { "-o", "*" },
+        { "--exclude-outbound-gids", "*" },
+        { "--include-outbound-gids", "staff" },
         { "-d", "*" },
         { "--dry-run=maybe", "apply" },
     };
@@ -243,7 +255,7 @@ int main(void)
         cmocka_unit_test(test_options_command_line_wins_over_the_environment),
         cmocka_unit_test(test_options_conflicting_lists_are_refused),
         cmocka_unit_test(test_options_of_istio_and_linkerd_are_understood),
-        cmocka_unit_test(test_options_istio_leaves_the_tunnel_s_port_alone),
+        cmocka_unit_test(test_options_istio_s_tunnel_port_and_owner_groups_count),
         cmocka_unit_test(test_options_blocks_are_their_networks_as_in_iptables),
         cmocka_unit_test(test_options_interfaces_and_ranges_in_iptables_words),
         cmocka_unit_test(test_options_bad_values_are_refused),
