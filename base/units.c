@@ -159,3 +159,15 @@ void units_format_size(uint64_t bytes, char *text)
 {
     format_with_unit(bytes, size_units, ARRAY_SIZE(size_units), text);
 }
+
+void units_format_percent(uint64_t basis_points, char *text)
+{
+    uint64_t whole = basis_points / 100, rest = basis_points % 100;
+
+    if (rest == 0)
+        snprintf(text, UNITS_TEXT_SIZE, "%" PRIu64 "%%", whole);
+    else if (rest % 10 == 0)
+        snprintf(text, UNITS_TEXT_SIZE, "%" PRIu64 ".%" PRIu64 "%%", whole, rest / 10);
+    else
+        snprintf(text, UNITS_TEXT_SIZE, "%" PRIu64 ".%02" PRIu64 "%%", whole, rest);
+}

@@ -25,3 +25,4 @@ int units_parse_percent(const char *text, uint64_t *ret_basis_points);
 /* The shortest text that parses to the same value. `text` has UNITS_TEXT_SIZE bytes. */
 void units_format_duration(uint64_t ms, char *text);
 void units_format_size(uint64_t bytes, char *text);
+void units_format_percent(uint64_t basis_points, char *text);

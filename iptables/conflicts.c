@@ -68,6 +68,7 @@ static int check_interfaces(const struct options *options)
 static int check_groups(const struct options *options)
 {
     const struct id_list *included = &options->include_outbound_gids, *excluded = &options->exclude_outbound_gids;
+    const struct id_list *own = &options->proxy_gids;
     int r = 0;
 
     for (size_t i = 0; i < included->count; i++) {
@@ -76,6 +77,11 @@ static int check_groups(const struct options *options)
                 r = complain(
                     "--include-outbound-gids: %u is in --exclude-outbound-gids too; take it out of one of them",
                     included->items[i]);
+        }
+        for (size_t j = 0; j < own->count; j++) {
+            if (included->items[i] == own->items[j])
+                r = complain("--include-outbound-gids: %u is the proxy's own (--proxy-gid), which is never captured",
+                             included->items[i]);
         }
     }
     return r;

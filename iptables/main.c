@@ -31,7 +31,9 @@ static int fail(const char *problem)
 static int fail_step(const char *step, int error)
 {
     fprintf(stderr, "outrigger-init: %s: %s%s\n", step, strerror(-error),
-            error == -EPERM ? "; NET_ADMIN is needed" : "");
+            error == -EPERM      ? "; NET_ADMIN is needed"
+            : error == -ENETDOWN ? "; is lo up? `ip link set lo up`"
+                                 : "");
     return 1;
 }
 
@@ -57,9 +59,13 @@ static int dry_run(const struct options *options, const struct ruleset *ruleset)
 
     if (r == 0 && ruleset_mark(ruleset) != 0) {
         for (unsigned family = 4; family <= 6; family += 2)
-            printf("# ip -%u rule add fwmark %u lookup %u; ip -%u route add local default dev lo table %u\n", family,
-                   options->tproxy_mark, options->tproxy_route_table, family, options->tproxy_route_table);
+            printf("# ip -%u rule add priority %u fwmark %u lookup %u; ip -%u route add local default dev lo table "
+                   "%u\n",
+                   family, ROUTING_PRIORITY, options->tproxy_mark, options->tproxy_route_table, family,
+                   options->tproxy_route_table);
     }
+    if (r == 0)
+        printf("# ip -6 address add " INTERCEPTION_APP_SOURCE_IPV6 "/128 dev lo\n");
     return r;
 }
 
@@ -237,7 +243,8 @@ static void print_help(void)
     printf("\n");
     options_print_help();
     printf(
-        "\nExit: 0 done, 1 failed, 2 wrong usage, 95 a connection did not arrive, or there are no rules to prove.\n");
+        "\nExit: 0 done, 1 failed, 2 wrong usage, 95 a connection did not arrive, mode tproxy would not work, or there "
+        "is nothing to prove.\n");
 }
 
 static int run(const struct options *options)

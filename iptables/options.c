@@ -17,6 +17,7 @@
 #define ENVIRONMENT_PREFIX "OUTRIGGER_INIT_"
 #define MOST_HABITS        64
 #define ISTIO_TUNNEL_PORT  "15008"
+#define ISTIO_LOOPBACK     "ISTIO_OUTBOUND_IPV4_LOOPBACK_CIDR"
 #define FIRST_LONG         256 /* what getopt returns for long options begins here: rows, then habits */
 
 /* One row an option: parsing, environment variable and help come from it. */
@@ -89,11 +90,18 @@ const char *options_command_name(enum command command)
     return commands[command];
 }
 
+static bool means_everything(const char *text)
+{
+    const char *star = text + strspn(text, " \t");
+
+    return star[0] == '*' && star[1 + strspn(star + 1, " \t")] == '\0';
+}
+
 static int parse_value(const struct option_row *row, const char *source, const char *text, struct options *options)
 {
-    if (strncmp(row->name, "exclude-", strlen("exclude-")) == 0 && strcmp(text, "*") == 0)
+    if (means_everything(text) && strncmp(row->name, "include-", strlen("include-")) != 0)
         return complain_of_value(source, text,
-                                 "everything cannot be excluded; capture less with the include options instead");
+                                 "everything cannot be left out; capture less with the include options instead");
     return value_parse(row->type, source, text, (char *)options + row->offset);
 }
 
@@ -124,6 +132,12 @@ static int parse_environment(struct options *options)
 {
     int worst = 0;
 
+    const char *loopback = getenv(ISTIO_LOOPBACK);
+
+    if (loopback && strcmp(loopback, "127.0.0.1/32") != 0)
+        worst = complain_of_value(ISTIO_LOOPBACK, loopback,
+                                  "only 127.0.0.1/32 is supported; calls of other addresses of "
+                                  "lo count as calls of the app's own service");
     for (size_t i = 0; i < ARRAY_SIZE(istio_variables); i++) {
         const char *value = getenv(istio_variables[i].name);
 
@@ -146,11 +160,13 @@ static int parse_environment(struct options *options)
     return worst;
 }
 
-/* "" and the words for off ask for nothing. */
-static bool asks_for_nothing(const char *value)
+/* Whether a habit is asked for: not by "" or a word for off. Returns 0 or -EINVAL. */
+static int read_wish(const struct habit *habit, const char *source, const char *value, bool *ret_asked)
 {
-    return value &&
-           (value[0] == '\0' || strcmp(value, "false") == 0 || strcmp(value, "off") == 0 || strcmp(value, "0") == 0);
+    *ret_asked = !value || value[0] != '\0';
+    if (!*ret_asked || habit->valued)
+        return 0;
+    return value_parse(VALUE_SWITCH, source, value ? value : "true", ret_asked);
 }
 
 static int set_command(const char *word, struct options *options)
@@ -167,18 +183,25 @@ static int set_command(const char *word, struct options *options)
 static int take_habit(const struct habit *habit, const char *value, struct options *options)
 {
     char source[64];
+    bool asked;
 
     snprintf(source, sizeof source, "--%s", habit->name);
     switch (habit->kind) {
     case HABIT_ALIAS:
         return parse_value(find_row(habit->ours), source, value ? value : "true", options);
     case HABIT_COMMAND:
-        return asks_for_nothing(value) ? 0 : set_command(habit->ours, options);
+        if (read_wish(habit, source, value, &asked) < 0)
+            return -EINVAL;
+        if (asked)
+            options->command_option = habit->name;
+        return asked ? set_command(habit->ours, options) : 0;
     case HABIT_IGNORED:
         fprintf(stderr, "outrigger-init: %s has no effect here: %s\n", source, habit->why);
         return 0;
     case HABIT_REFUSED:
-        return asks_for_nothing(value) ? 0 : complain("%s is not supported: %s", source, habit->why);
+        if (read_wish(habit, source, value, &asked) < 0)
+            return -EINVAL;
+        return asked ? complain("%s is not supported: %s", source, habit->why) : 0;
     }
     return -EINVAL;
 }
@@ -277,6 +300,8 @@ static int parse_words(int argc, char **argv, struct options *options)
             worst = worse(worst, parse_value(row, source, optarg ? optarg : "true", options));
         } else if (habit)
             worst = worse(worst, take_habit(habit, optarg, options));
+        else if (optopt > 0 && optopt < FIRST_LONG) /* one letter of a group */
+            worst = worse(worst, complain("unknown option \"-%c\"; see --help", isgraph(optopt) ? optopt : '?'));
         else
             worst = worse(worst, complain_unknown(argv[optind - 1]));
     }
@@ -295,8 +320,15 @@ static int parse_command(int argc, char **argv, bool words_are_known, struct opt
         return 0; /* the value of an unknown option would look like a command */
     if (optind + 1 < argc)
         return complain_of_value("unexpected argument", argv[optind + 1], "one command, then options; see --help");
-    if (!names_istio(argv[optind]))
-        return set_command(argv[optind], options);
+    if (!names_istio(argv[optind])) {
+        enum command before = options->command;
+        int r = set_command(argv[optind], options);
+
+        if (r == 0 && options->command_option && options->command != before)
+            r = complain("--%s asks for %s, the command is %s", options->command_option, commands[before],
+                         argv[optind]);
+        return r;
+    }
     /* There, the tunnel's port is always left alone. */
     return options->inbound_tunnel_ports.count > 0
                ? 0
@@ -393,4 +425,5 @@ void options_print_reference(void)
     printf("\n| variable | here |\n| --- | --- |\n");
     for (size_t i = 0; i < ARRAY_SIZE(istio_variables); i++)
         printf("| `%s` | is `--%s`; gids, no names |\n", istio_variables[i].name, istio_variables[i].ours);
+    printf("| `" ISTIO_LOOPBACK "` | refused, but for `127.0.0.1/32` |\n");
 }

@@ -62,6 +62,7 @@ struct options {
     bool dry_run, no_verify, explain;
     bool help, version;
     enum command command;
+    const char *command_option; /* of another program, that has chosen it; NULL: none */
 
     /* The connection that trace asks about. */
     char *to, *from; /* ADDRESS:PORT, ADDRESS; NULL: not given */

@@ -23,11 +23,13 @@ static const void *address_bytes(const union inet_address *address, size_t *ret_
 static int take_attribute(const struct nlattr *attribute, void *argument)
 {
     struct route *route = argument;
+    size_t length = mnl_attr_get_payload_len(attribute);
 
     if (mnl_attr_get_type(attribute) == RTA_OIF) {
         if (!if_indextoname(mnl_attr_get_u32(attribute), route->interface))
             route->interface[0] = '\0';
     } else if (mnl_attr_get_type(attribute) == RTA_PREFSRC) {
+        route->source.family = length == sizeof route->source.in.sin_addr ? AF_INET : AF_INET6;
         if (route->source.family == AF_INET)
             memcpy(&route->source.in.sin_addr, mnl_attr_get_payload(attribute), sizeof route->source.in.sin_addr);
         else
@@ -47,7 +49,6 @@ static int take_route(const struct nlmsghdr *answer, void *argument)
         errno = ENETUNREACH;
         return MNL_CB_ERROR;
     }
-    route->source.family = found->rtm_family;
     if (mnl_attr_parse(answer, sizeof *found, take_attribute, route) < 0)
         return MNL_CB_ERROR;
     route->is_local = found->rtm_type == RTN_LOCAL;
@@ -89,6 +90,10 @@ int route_find(const struct route_query *query, struct route *ret_route)
         put_address(request, RTA_SRC, query->source);
     }
     mnl_attr_put_u32(request, RTA_UID, query->uid);
+    if (sockaddr_port(query->destination) != 0) { /* unknown to kernels before 4.18, which pass it over */
+        mnl_attr_put_u8(request, RTA_IP_PROTO, IPPROTO_TCP);
+        mnl_attr_put_u16(request, RTA_DPORT, htons(sockaddr_port(query->destination)));
+    }
     if (query->mark != 0)
         mnl_attr_put_u32(request, RTA_MARK, query->mark);
     r = netlink_open(NETLINK_ROUTE, &socket);
@@ -97,4 +102,19 @@ int route_find(const struct route_query *query, struct route *ret_route)
     r = netlink_ask(socket, request, take_route, ret_route);
     mnl_socket_close(socket);
     return r;
+}
+
+bool route_is_own(const struct sockaddr *address)
+{
+    struct route_query query = { .destination = address };
+    struct route route;
+
+    return route_find(&query, &route) == 0 && route.is_local;
+}
+
+bool route_has_ipv6(void)
+{
+    static const struct sockaddr_in6 localhost = { .sin6_family = AF_INET6, .sin6_addr = IN6ADDR_LOOPBACK_INIT };
+
+    return route_is_own((const struct sockaddr *)&localhost);
 }

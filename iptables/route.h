@@ -27,3 +27,9 @@ struct route {
  * negative errno.
  */
 int route_find(const struct route_query *query, struct route *ret_route);
+
+/* Whether it is an address of this machine. */
+bool route_is_own(const struct sockaddr *address);
+
+/* Whether lo has IPv6, through which everything goes that is redirected. */
+bool route_has_ipv6(void);

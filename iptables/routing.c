@@ -10,9 +10,6 @@
 
 #define MESSAGE_BYTES 512
 
-/* Before any rule of a container network (`from 10.1.0.5 lookup 100`), which would send the app's answers out. */
-#define RULE_PRIORITY 133
-
 /* Whose rules and routes these are (/etc/iproute2/rt_protos), so that only ours are taken away. */
 #define OUR_PROTOCOL 133
 
@@ -30,7 +27,7 @@ static int change_rule(sa_family_t family, uint16_t type, uint16_t flags, uint32
     rule = mnl_nlmsg_put_extra_header(message, sizeof *rule);
     rule->family = (uint8_t)family;
     rule->action = FR_ACT_TO_TBL;
-    mnl_attr_put_u32(message, FRA_PRIORITY, RULE_PRIORITY);
+    mnl_attr_put_u32(message, FRA_PRIORITY, ROUTING_PRIORITY);
     mnl_attr_put_u32(message, FRA_FWMARK, mark);
     mnl_attr_put_u32(message, FRA_TABLE, table);
     mnl_attr_put_u8(message, FRA_PROTOCOL, OUR_PROTOCOL);
@@ -124,7 +121,7 @@ static int take_rule(const struct nlmsghdr *answer, void *argument)
 
     if (mnl_attr_parse(answer, sizeof *header, take_rule_attribute, &rule) < 0)
         return MNL_CB_ERROR;
-    if (rule.protocol == OUR_PROTOCOL && rule.priority == RULE_PRIORITY && found->count < MOST_FOUND) {
+    if (rule.protocol == OUR_PROTOCOL && rule.priority == ROUTING_PRIORITY && found->count < MOST_FOUND) {
         found->rules[found->count].family = header->family;
         found->rules[found->count].mark = rule.mark;
         found->rules[found->count].table = rule.table;

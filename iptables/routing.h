@@ -3,6 +3,9 @@
 
 #include <stdint.h>
 
+/* Before any rule of a container network (`from 10.1.0.5 lookup 100`), which would send the app's answers out. */
+#define ROUTING_PRIORITY 133
+
 /*
  * Packets with `mark` are delivered on this machine, whatever their destination: `ip rule add fwmark MARK lookup
  * TABLE`, `ip route add local default dev lo table TABLE`, for both families (IPv6 only where there is any). Doing it

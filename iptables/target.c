@@ -33,14 +33,14 @@ static const uint32_t *find_proxy_id(const struct ruleset *ruleset, enum match_k
     return NULL;
 }
 
-/* Whether a rule leaves alone, or `captured`: captures, whatever is of this uid or gid. */
+/* Whether a rule leaves alone whatever is of this uid or gid, or with `captured`, captures something of it. */
 static bool is_named(const struct ruleset *ruleset, enum match_kind kind, uint32_t id, bool captured)
 {
     for (size_t i = 0; i < ruleset->count; i++) {
         const struct rule *rule = &ruleset->rules[i];
 
         if (rule->chain == CHAIN_OUTBOUND && rule->matches[0].kind == kind && rule->matches[0].id == id &&
-            (rule->verdict == VERDICT_REDIRECT) == captured)
+            (captured ? rule->verdict == VERDICT_REDIRECT : rule->match_count == 1 && rule->verdict == VERDICT_RETURN))
             return true;
     }
     return false;

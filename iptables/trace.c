@@ -84,9 +84,16 @@ static int find_route(const struct options *options, struct question *question)
     uint16_t port = sockaddr_port(&question->destination.any);
     int r = 0;
 
-    if (is_unspecified(&question->destination)) /* means this machine */
-        sockaddr_parse_host(question->destination.family == AF_INET ? "127.0.0.1" : "::1", port,
-                            &question->destination);
+    if (is_unspecified(&question->destination)) { /* means this machine; for IPv4 at the source's address */
+        if (question->destination.family == AF_INET && options->from)
+            question->destination = question->source;
+        else
+            sockaddr_parse_host(question->destination.family == AF_INET ? "127.0.0.1" : "::1", 0,
+                                &question->destination);
+        sockaddr_set_port(&question->destination.any, port);
+    }
+    if (query.source && !options->out_interface && !route_is_own(query.source))
+        return -EADDRNOTAVAIL;
     if (options->out_interface)
         snprintf(question->route.interface, sizeof question->route.interface, "%s", options->out_interface);
     else
@@ -127,14 +134,18 @@ static void print_rule(const struct ruleset *ruleset, const struct rule *rule)
     printf("reason      %s\n", rule->reason);
 }
 
-static void print_landing(const struct ruleset *ruleset, const struct rule *rule)
+static void print_landing(const struct ruleset *ruleset, const struct rule *rule, bool is_link_local)
 {
     switch (ruleset_landing(ruleset, rule)) {
     case LANDS_DIRECT:
         printf("lands       direct\n");
         break;
     case LANDS_OUTBOUND:
-        printf("lands       outbound capture, port %u\n", rule->port);
+        if (is_link_local)
+            printf("lands       nowhere: redirected to port %u, and not delivered: the address is link-local\n",
+                   rule->port);
+        else
+            printf("lands       outbound capture, port %u\n", rule->port);
         break;
     case LANDS_INBOUND:
         printf("lands       inbound capture, port %u%s\n", rule->port,
@@ -152,7 +163,10 @@ static void print_nowhere(const struct options *options, const struct question *
 
     printf("connection  outgoing, uid %u, gid %u, to %s\nlands       nowhere: ", options->uid, options->gid,
            sockaddr_format(&question->destination.any, destination));
-    puts(error == -EINVAL ? "the route is a blackhole" : strerror(-error));
+    if (error == -EADDRNOTAVAIL)
+        puts("the source is no address of this machine");
+    else
+        puts(error == -EINVAL && !options->from ? "the route is a blackhole" : strerror(-error));
 }
 
 static bool asks_for_source(const struct ruleset *ruleset)
@@ -196,6 +210,8 @@ int trace_run(const struct options *options, const struct ruleset *ruleset)
     rule = ruleset_trace(ruleset, &question.flow);
     print_question(options, &question);
     print_rule(ruleset, rule);
-    print_landing(ruleset, rule);
+    print_landing(ruleset, rule,
+                  question.destination.family == AF_INET6 &&
+                      IN6_IS_ADDR_LINKLOCAL(&question.destination.in6.sin6_addr));
     return 0;
 }

@@ -81,11 +81,21 @@ static int parse_text(const char *text, void *at)
     return copy ? 0 : -ENOMEM;
 }
 
+static bool is_among(const char *text, const char *const *words)
+{
+    while (*words && strcmp(text, *words) != 0)
+        words++;
+    return *words;
+}
+
+/* The words of Go's flags too, which istio-iptables and proxy-init have. */
 static int parse_switch(const char *source, const char *text, void *at)
 {
-    bool on = strcmp(text, "true") == 0 || strcmp(text, "1") == 0 || strcmp(text, "on") == 0;
+    static const char *const words_for_on[] = { "true", "on", "1", "t", "T", "TRUE", "True", NULL };
+    static const char *const words_for_off[] = { "false", "off", "0", "f", "F", "FALSE", "False", NULL };
+    bool on = is_among(text, words_for_on);
 
-    if (!on && strcmp(text, "false") != 0 && strcmp(text, "0") != 0 && strcmp(text, "off") != 0)
+    if (!on && !is_among(text, words_for_off))
         return complain_of_value(source, text, "allowed: true or false, on or off");
     memcpy(at, &on, sizeof on);
     return 0;
@@ -107,7 +117,9 @@ static int parse_id(const char *source, const char *word, void *at)
 
 static int parse_group(const char *source, const char *word, void *at)
 {
-    return parse_u32(source, word, 0, "a group is its gid, a number from 0 to 4294967295", at);
+    if (strcmp(word, "4294967295") == 0) /* (gid_t)-1 is none */
+        return complain_of_value(source, word, "a group is its gid, a number from 0 to 4294967294");
+    return parse_u32(source, word, 0, "a group is its gid, a number from 0 to 4294967294", at);
 }
 
 /* A block whose address has bits behind its prefix is its network, as iptables has it. */

@@ -11,6 +11,7 @@
 #include "base/interception.h"
 #include "iptables/decode.h"
 #include "iptables/probe.h"
+#include "iptables/route.h"
 #include "iptables/target.h"
 #include "iptables/verify_tproxy.h"
 
@@ -26,6 +27,7 @@ struct verification {
 struct proof {
     const char *name; /* of the family */
     const char *direction;
+    bool is_inbound;
     struct target target;
     struct probe_report report;
     uint64_t counted_before; /* packets of the target's rule */
@@ -78,6 +80,8 @@ static const char *explain_failure(const struct proof *proof, bool was_asked)
 {
     if (!is_up("lo"))
         return "lo is down, and what is redirected goes through it: `ip link set lo up`";
+    if (proof->target.destination.family == AF_INET6 && !route_has_ipv6())
+        return "IPv6 is disabled on lo (net.ipv6.conf.lo.disable_ipv6), and what is redirected goes through it";
     if (!was_asked)
         return "the rules were not asked: another table takes or drops the connection before them; look for NAT and "
                "drop rules of an earlier priority in `nft list ruleset` (and `iptables-save`)";
@@ -89,8 +93,7 @@ static const char *explain_failure(const struct proof *proof, bool was_asked)
                "see who it is with `ss -ltnp`";
     if (proof->is_held && (proof->report.error == 0 || proof->report.error == -ETIMEDOUT))
         return "what listens there does not answer: the proxy is stuck, or it is something else, or another table "
-               "drops "
-               "the connection after the rules; see `outriggerctl status`, `ss -ltnp`, `nft list ruleset`";
+               "drops the connection after the rules; see `outriggerctl status`, `ss -ltnp`, `nft list ruleset`";
     return "the rules send it there, but it lands elsewhere: another table changes it after them; look for NAT and "
            "drop rules in `nft list ruleset`";
 }
@@ -165,12 +168,11 @@ static int prove(struct verification *verification, struct proof *proof)
         return -EPROTO;
     }
     if (proof->report.not_tried) {
-        print_unproven(proof, "the rules know the proxy by its uid and gid, and this process may not become another: ",
+        print_unproven(proof,
+                       proof->is_inbound
+                           ? "the rules know the proxy by its uid and gid, and this process may not become another: "
+                           : "it takes a user or group that is captured, and this process may not become another: ",
                        strerror(-proof->report.error));
-        return 0;
-    }
-    if (proof->report.error == -ENETUNREACH || proof->report.error == -EHOSTUNREACH) {
-        print_unproven(proof, strerror(-proof->report.error), "");
         return 0;
     }
     if (proof->has_arrived) {
@@ -200,7 +202,7 @@ static int verify_outbound(struct verification *verification, const char *name, 
 
 static int verify_inbound(struct verification *verification, const char *name, sa_family_t family)
 {
-    struct proof proof = { .name = name, .direction = "inbound" };
+    struct proof proof = { .name = name, .direction = "inbound", .is_inbound = true };
 
     if (target_choose_inbound(verification->ruleset, family, &proof.target) == 0)
         return prove(verification, &proof);
@@ -211,13 +213,12 @@ static int verify_inbound(struct verification *verification, const char *name, s
 int verify_run(const struct ruleset *ruleset, uint64_t timeout_ms, unsigned *ret_proven)
 {
     struct verification verification = { .ruleset = ruleset, .timeout_ms = timeout_ms };
-    int r = 0;
+    bool failed = verify_outbound(&verification, "IPv4", AF_INET) < 0;
 
-    r |= verify_outbound(&verification, "IPv4", AF_INET);
-    r |= verify_inbound(&verification, "IPv4", AF_INET);
-    r |= verify_outbound(&verification, "IPv6", AF_INET6);
-    r |= verify_inbound(&verification, "IPv6", AF_INET6);
-    r |= verify_tproxy(ruleset, verification.answer);
+    failed |= verify_inbound(&verification, "IPv4", AF_INET) < 0;
+    failed |= verify_outbound(&verification, "IPv6", AF_INET6) < 0;
+    failed |= verify_inbound(&verification, "IPv6", AF_INET6) < 0;
+    failed |= verify_tproxy(ruleset, verification.answer) < 0;
     *ret_proven = verification.proven;
-    return r == 0 ? 0 : -EPROTO;
+    return failed ? -EPROTO : 0;
 }

@@ -22,7 +22,7 @@ static int check_routing(const char *name, const char *probe, uint32_t mark)
 
     sockaddr_parse_host(probe, 0, &destination);
     r = route_find(&query, &route);
-    if (r == -EAFNOSUPPORT || (r == 0 && route.is_local))
+    if (r == 0 && route.is_local)
         return 0;
     fprintf(
         stderr,
@@ -33,13 +33,13 @@ static int check_routing(const char *name, const char *probe, uint32_t mark)
     return -EPROTO;
 }
 
-static bool is_set(const char *interface)
+static bool is_set(const char *interface, const char *setting)
 {
     char path[MOST_SETTING_PATH];
     FILE *file;
     int value;
 
-    snprintf(path, sizeof path, SETTINGS "/%s/src_valid_mark", interface);
+    snprintf(path, sizeof path, SETTINGS "/%s/%s", interface, setting);
     file = fopen(path, "re");
     if (!file)
         return false;
@@ -48,23 +48,41 @@ static bool is_set(const char *interface)
     return value == '1';
 }
 
-/* With it the kernel asks for the way back with the packet's mark, finds this machine, and drops what came from
- * another.
- */
-static int check_settings(void)
+/* Whether the rules mark what comes in by it. */
+static bool is_marked(const struct ruleset *ruleset, const char *interface)
 {
+    union inet_address source, destination;
+    struct flow flow = { .in_interface = interface, .source = &source.any, .destination = &destination.any };
+    const struct rule *rule;
+
+    sockaddr_parse_host(INTERCEPTION_PROBE_IPV4, 0, &source);
+    sockaddr_parse_host(INTERCEPTION_PROBE_IPV4, 1, &destination);
+    rule = ruleset_decide(ruleset, CHAIN_TPROXY, &flow);
+    return strcmp(interface, "lo") != 0 &&
+           !(rule && rule->match_count > 0 && rule->matches[0].kind == MATCH_IN_INTERFACE);
+}
+
+/*
+ * With src_valid_mark the kernel asks for the way back with the packet's mark, finds this machine, and drops what came
+ * from another; unless accept_local allows that. Each counts when `all` has it, or the interface.
+ */
+static int check_settings(const struct ruleset *ruleset)
+{
+    bool all_marks = is_set("all", "src_valid_mark"), all_local = is_set("all", "accept_local");
     DIR *directory = opendir(SETTINGS);
     struct dirent *entry;
     int r = 0;
 
     while (directory && (entry = readdir(directory))) {
-        if (entry->d_name[0] == '.' || strcmp(entry->d_name, "default") == 0 || !is_set(entry->d_name))
+        const char *name = entry->d_name;
+
+        if (name[0] == '.' || strcmp(name, "default") == 0 || strcmp(name, "all") == 0 || !is_marked(ruleset, name) ||
+            !(all_marks || is_set(name, "src_valid_mark")) || all_local || is_set(name, "accept_local"))
             continue;
-        fprintf(
-            stderr,
-            "outrigger-init: IPv4 tproxy: net.ipv4.conf.%s.src_valid_mark is 1, and the kernel drops marked packets "
-            "as strays then; set it to 0, or use --mode redirect\n",
-            entry->d_name);
+        fprintf(stderr,
+                "outrigger-init: IPv4 tproxy: net.ipv4.conf.%s.src_valid_mark is 1, and the kernel drops what comes in "
+                "by %s as strays then; set it to 0, or use --mode redirect\n",
+                all_marks ? "all" : name, name);
         r = -EPROTO;
     }
     if (directory)
@@ -104,9 +122,9 @@ int verify_tproxy(const struct ruleset *ruleset, const char *answer)
     if (mark == 0)
         return r;
     if (check_routing("IPv4", INTERCEPTION_PROBE_IPV4, mark) < 0 ||
-        check_routing("IPv6", INTERCEPTION_PROBE_IPV6, mark) < 0)
+        (route_has_ipv6() && check_routing("IPv6", INTERCEPTION_PROBE_IPV6, mark) < 0))
         r = -EPROTO;
-    if (check_settings() < 0)
+    if (check_settings(ruleset) < 0)
         r = -EPROTO;
     if (r == 0)
         printf("tproxy: packets with mark %u are delivered on this machine\n", mark);

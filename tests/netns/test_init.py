@@ -173,6 +173,41 @@ def test_verify_asks_the_rules_who_the_proxy_is(pods, init, start):
     assert done.stdout.count("and the running proxy answered") == 4
 
 
+def test_verify_of_captured_groups_beside_excluded_blocks(pods, init):
+    """Regression: the rule for a group's excluded block made verify think that the group is left alone."""
+    client, _ = pods
+    done = client.run([init, "--include-outbound-gids", "1000", "-x", "10.0.0.0/8"])
+    assert "IPv4 outbound: verified" in done.stdout and "IPv6 outbound: verified" in done.stdout
+
+
+@pytest.mark.parametrize("code", ["host-unreachable", "admin-prohibited", "net-unreachable"])
+def test_verify_fails_where_a_foreign_table_rejects_the_connection(pods, init, tmp_path, code):
+    """Regression: these errors passed for the want of a route, which is no failure."""
+    client, _ = pods
+    script = tmp_path / "foreign.nft"
+    script.write_text("table inet foreign { chain c { type filter hook output priority -150; "
+                      f"ip daddr 192.0.2.2 reject with icmp type {code}; }}; }}\n")
+    client.run(["nft", "-f", script])
+    done = client.run([init], check=False)
+    assert done.returncode == 95 and "the rules were not asked" in done.stderr
+
+
+def test_verify_names_ipv6_that_is_missing_on_loopback_alone(pods, init):
+    client, _ = pods
+    client.run(["sysctl", "-qw", "net.ipv6.conf.lo.disable_ipv6=1"])
+    done = client.run([init, "--verify-timeout", "300ms"], check=False)
+    assert done.returncode == 95 and "net.ipv6.conf.lo.disable_ipv6" in done.stderr
+
+
+@pytest.mark.parametrize("word, removed", [("False", False), ("FALSE", False), ("f", False), ("0", False), ("true", True), ("T", True)])
+def test_cleanup_only_is_read_as_go_reads_it(namespace, init, word, removed):
+    """Regression: what was no word for "off" here took the rules away."""
+    space = namespace("cleanup")
+    space.run([init, "--no-verify"])
+    space.run([init, f"--cleanup-only={word}", "--no-verify"])
+    assert (rules(space) == "") == removed
+
+
 def test_verify_without_a_route_says_so(namespace, init):
     space = namespace("alone")
     for done in (space.run([init]), space.run([init, "verify"])):
@@ -261,7 +296,9 @@ def test_without_ipv6_ipv4_works(pods, init):
 @pytest.mark.parametrize("options", [["-p", "0"], ["-p", "-1"], ["-z", "100000"], ["-x", "10.0.0.0/33"], ["-o", "10-5"], ["-u", "0"],
                                      ["-q", "a"], ["--nonsense"], ["nonsense"], ["-c", "eth7"], ["-b", "80", "-d", "80"],
                                      ["-i", "10.0.0.0/8", "-x", "10.0.0.0/8"], ["-q", "443", "-o", "400-500"], ["-m", "nat"],
-                                     ["-k", "eth*h"], ["--redirect-dns"], ["-u", "1,,2"]])
+                                     ["-k", "eth*h"], ["--redirect-dns"], ["-u", "1,,2"], ["--cleanup-only=no"],
+                                     ["apply", "--cleanup-only"], ["-x", " *"], ["-e", "*"], ["--include-outbound-gids", "1337"],
+                                     ["--exclude-outbound-gids", "4294967295"], ["apply", "-Zn"]])
 def test_bad_options_are_one_error_and_touch_nothing(namespace, init, options):
     space = namespace("init")
     done = space.run([init, *options], check=False)
@@ -456,6 +493,11 @@ def test_trace_asks_the_routes_as_the_connection_would(pods, init):
     assert "lands       direct" in traced("--to", "10.93.0.1:80", "--uid", "2000")
     assert "lands       outbound capture" in traced("--to", "10.93.0.1:80", "--uid", "2001")
     assert "lands       direct" in traced("--to", "10.93.0.1:80", "--from", "10.90.0.1")
+    assert "the source is no address of this machine" in traced("--to", "10.0.0.5:80", "--from", "9.9.9.9")
+    assert "to 10.78.0.1:80" in traced("--to", "0.0.0.0:80", "--from", "10.78.0.1")
+    assert "the address is link-local" in traced("--to", "[fe80::1]:80", "--out-interface", "eth0")
+    space.run(["ip", "rule", "add", "ipproto", "tcp", "dport", "443", "lookup", "91"])
+    assert "lands       direct" in traced("--to", "10.93.0.1:443", "--uid", "2001")
 
 
 def test_trace_refuses_what_it_cannot_answer(namespace, init):

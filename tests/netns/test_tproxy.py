@@ -54,6 +54,11 @@ class World:
 
 
 @pytest.fixture
+def init_path(programs):
+    return os.path.join(programs, "outrigger-init")
+
+
+@pytest.fixture
 def world(pods, start, programs):
     made = []
 
@@ -291,6 +296,30 @@ def test_verify_names_the_setting_that_drops_marked_packets(world, interface):
     space = world()
     space.server.run(["sysctl", "-qw", f"net.ipv4.conf.{interface}.src_valid_mark=1"])
     assert failed_verify(space, f"net.ipv4.conf.{interface}.src_valid_mark is 1")
+    with pytest.raises(TimeoutError):
+        space.ask(SERVER)
+
+
+@pytest.mark.parametrize("settings", [["lo.src_valid_mark"], ["eth0.src_valid_mark", "eth0.accept_local"], ["side0.src_valid_mark"]])
+def test_setting_that_drops_nothing_does_not_matter(world, settings):
+    """Regression: verify failed over loopback, excluded interfaces, and where accept_local lets the packets in."""
+    space = world()
+    space.server.run(["ip", "link", "add", "side0", "type", "veth", "peer", "name", "side1"])
+    space.server.run([space.init, "-m", "tproxy", "-c", "side0"])
+    for setting in settings:
+        space.server.run(["sysctl", "-qw", f"net.ipv4.conf.{setting}=1"])
+    space.server.run([space.init, "verify"])
+    assert space.ask(SERVER) == (f"{CLIENT} hello".encode(), "end")
+
+
+def test_without_ipv6_mode_tproxy_works_over_ipv4(pods, init_path):
+    """Regression: verify missed the policy routing of a family that is not there."""
+    _, server = pods
+    for interface in ("all", "default", "lo", "eth0"):
+        server.run(["sysctl", "-qw", f"net.ipv6.conf.{interface}.disable_ipv6=1"])
+    done = server.run([init_path, "-m", "tproxy"])
+    assert "IPv6: not available here" in done.stdout and "tproxy: packets with mark 1337 are delivered" in done.stdout
+    server.run([init_path, "verify"])
 
 
 def test_verify_compares_the_running_proxy_s_mode_and_mark(world):

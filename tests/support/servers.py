@@ -1,6 +1,7 @@
 """Servers for proxies to stand in front of."""
 
 import os
+import random
 import socket
 import threading
 
@@ -8,9 +9,14 @@ from .processes import Program, eventually
 
 
 def free_port(family=socket.AF_INET, host="127.0.0.1"):
-    with socket.socket(family) as probe:
-        probe.bind((host, 0))
-        return probe.getsockname()[1]
+    """Below the range that outgoing connections get theirs from, so that none of them takes it before it is used."""
+    while True:
+        with socket.socket(family) as probe:
+            try:
+                probe.bind((host, random.randrange(16384, 32768)))
+            except OSError:
+                continue
+            return probe.getsockname()[1]
 
 
 class Server:

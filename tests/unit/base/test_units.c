@@ -107,6 +107,14 @@ static void test_units_format_goes_back_to_the_same_value(void **state)
         assert_int_equal(units_parse_size(text, &value), 0);
         assert_int_equal(value, values[i]);
     }
+    for (uint64_t percent = 0; percent <= 10000; percent++) {
+        char text[UNITS_TEXT_SIZE];
+        uint64_t value;
+
+        units_format_percent(percent, text);
+        assert_int_equal(units_parse_percent(text, &value), 0);
+        assert_int_equal(value, percent);
+    }
 }
 
 int main(void)
