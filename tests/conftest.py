@@ -74,14 +74,22 @@ def start(programs, tmp_path):
 
 @pytest.fixture
 def plain(start):
-    """A proxy with one plain listener; returns it and the listener's port."""
+    """
+    A proxy with one plain listener; returns it and the listener's port. The endpoints (ports, addresses or whole entries) have
+    their turns in order, so that a test knows which is next.
+    """
+
+    def entry(endpoint):
+        if isinstance(endpoint, dict):
+            return endpoint
+        return {"address": endpoint if isinstance(endpoint, str) else f"127.0.0.1:{endpoint}"}
 
     def make(endpoints, cluster=None, environment=None, namespace=None, **config):
         port = free_port()
-        addresses = [endpoint if isinstance(endpoint, str) else f"127.0.0.1:{endpoint}" for endpoint in endpoints]
         proxy = start({
             "listeners": [{"name": "test", "address": f"127.0.0.1:{port}", "cluster": "test"}],
-            "clusters": [{"name": "test", "endpoints": [{"address": address} for address in addresses], **(cluster or {})}],
+            "clusters": [{"name": "test", "endpoints": [entry(endpoint) for endpoint in endpoints],
+                          "load_balancing": {"policy": "round_robin"}, **(cluster or {})}],
             "drain": {"timeout": "200ms"},
             **config,
         }, environment=environment, namespace=namespace)

@@ -68,6 +68,8 @@ static int init_field(struct decode *decode, const struct field *field, void *ba
     case FIELD_NUMBER:
     case FIELD_DURATION:
     case FIELD_SIZE:
+    case FIELD_PERCENT:
+    case FIELD_BOOL:
     case FIELD_ENUM:
     case FIELD_FLAGS:
         value = original_destination && field->has_def_original_destination ? field->def_original_destination
@@ -102,6 +104,8 @@ static int begin_cluster(struct decode *decode, const struct section *section, s
     int r = init_section(decode, section, cluster, discovery == DISCOVERY_ORIGINAL_DESTINATION);
 
     cluster->discovery = discovery;
+    if (section->is_inbound)
+        cluster->circuit_breaker.max_connections = CONFIG_UNLIMITED;
     if (r < 0 || !decode->defaults)
         return r;
     decode->muted = true;

@@ -111,6 +111,9 @@ static bool is_left_out(const struct field *field, const void *at)
     uint64_t present;
 
     switch (field->type) {
+    case FIELD_NAME: /* a pointer */
+        memcpy(&present, at, sizeof present);
+        return present == 0;
     case FIELD_CIDRS:
     case FIELD_PORTS:
     case FIELD_LIST:

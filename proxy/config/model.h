@@ -43,6 +43,20 @@ enum retry_cause {
     RETRY_ON_RESET_BEFORE_REPLY = 1 << 3,
 };
 
+/* Bits of outlier_config.on. */
+enum outlier_cause {
+    OUTLIER_ON_CONNECT = 1 << 0,
+    OUTLIER_ON_RESET_BEFORE_REQUEST = 1 << 1,
+    OUTLIER_ON_RESET_BEFORE_REPLY = 1 << 2,
+};
+
+enum lb_policy {
+    LB_LEAST_CONNECTIONS,
+    LB_ROUND_ROBIN,
+    LB_RANDOM,
+    LB_SOURCE_HASH,
+};
+
 enum uid_rule_kind {
     UID_RULE_ANY,
     UID_RULE_OWN, /* the uid that the proxy runs as */
@@ -96,7 +110,19 @@ struct drain_config {
 };
 
 struct timeouts_config {
-    uint64_t connect_ms, idle_ms, half_close_ms, dead_peer_ms, keepalive_ms; /* 0 = off, where the row allows it */
+    uint64_t connect_ms, first_byte_ms, idle_ms, half_close_ms, max_duration_ms, dead_peer_ms,
+        keepalive_ms; /* 0 = off, where the row allows it */
+};
+
+struct load_balancing_config {
+    uint64_t policy; /* enum lb_policy */
+    uint64_t zone_aware;
+    uint64_t slow_start_ms;
+};
+
+struct retry_budget_config {
+    uint64_t percent; /* hundredths of a percent */
+    uint64_t min_per_second, burst, window_ms;
 };
 
 struct retry_config {
@@ -105,11 +131,20 @@ struct retry_config {
     struct {
         uint64_t base_ms, max_ms;
     } backoff;
+    struct retry_budget_config budget;
     uint64_t replay_bytes;
 };
 
 struct circuit_breaker_config {
-    uint64_t max_connections;
+    uint64_t max_connections, max_pending, max_retries;
+    uint64_t pending_timeout_ms;
+};
+
+struct outlier_config {
+    uint64_t consecutive_failures; /* 0 = nothing is ejected */
+    uint64_t on;                   /* enum outlier_cause bits */
+    uint64_t base_ejection_ms, max_ejection_ms;
+    uint64_t max_ejected, panic_threshold; /* hundredths of a percent */
 };
 
 struct match_config {
@@ -119,6 +154,8 @@ struct match_config {
 
 struct endpoint_config {
     union sockaddr_any address;
+    uint64_t weight, priority;
+    const char *zone; /* NULL: none */
 };
 
 struct cluster_config {
@@ -132,9 +169,11 @@ struct cluster_config {
         struct endpoint_config *items;
         size_t count;
     } endpoints;
+    struct load_balancing_config load_balancing;
     struct timeouts_config timeouts;
     struct retry_config retry;
     struct circuit_breaker_config circuit_breaker;
+    struct outlier_config outlier_detection;
 };
 
 struct listener_config {
@@ -176,6 +215,7 @@ struct config {
     struct arena arena; /* owns everything below */
     uint64_t version;
     uint64_t workers; /* CONFIG_AUTO: from the processors at hand */
+    const char *zone; /* the proxy's own; NULL: none */
     struct log_config log;
     struct health_config health;
     struct control_config control;

@@ -15,6 +15,10 @@ static const char *type_name(const struct field *field)
         return "duration";
     case FIELD_SIZE:
         return "size";
+    case FIELD_PERCENT:
+        return "percentage";
+    case FIELD_BOOL:
+        return "true or false";
     case FIELD_ENUM:
         return "one of";
     case FIELD_FLAGS:
@@ -49,6 +53,7 @@ static void describe_allowed(const struct field *field, struct strbuf *text)
     case FIELD_NUMBER:
     case FIELD_DURATION:
     case FIELD_SIZE:
+    case FIELD_PERCENT:
         field_format_value(field, field->min, min, sizeof min);
         field_format_value(field, field->max, max, sizeof max);
         if (field->min == field->max)
@@ -81,6 +86,8 @@ static void describe_default(const struct field *field, struct strbuf *text)
     case FIELD_NUMBER:
     case FIELD_DURATION:
     case FIELD_SIZE:
+    case FIELD_PERCENT:
+    case FIELD_BOOL:
     case FIELD_ENUM:
         field_format_value(field, field->def, value, sizeof value);
         strbuf_printf(text, "`%s`", value);
@@ -142,9 +149,11 @@ void config_reference(struct strbuf *text)
 
         strbuf_printf(text, "\n## `%s`\n\n", field->key);
         if (field->section == &schema_defaults) {
-            strbuf_printf(
-                text, "%s\n\nThe keys are `timeouts`, `retry` and `circuit_breaker`, as in [`clusters`](#clusters).\n",
-                field->doc);
+            strbuf_printf(text,
+                          "%s\n\nThe keys are `load_balancing`, `timeouts`, `retry`, `circuit_breaker` and "
+                          "`outlier_detection`, as in "
+                          "[`clusters`](#clusters).\n",
+                          field->doc);
             continue;
         }
         strbuf_append(text, head);

@@ -27,6 +27,9 @@ static const char *const unmatched_policies[] = { "passthrough", "refuse", NULL 
 static const char *const inbound_modes[] = { "redirect", "tproxy", NULL };
 static const char *const retry_causes[] = { "refused", "timeout", "unreachable", "reset_before_reply", NULL };
 
+static const char *const lb_policies[] = { "least_connections", "round_robin", "random", "source_hash", NULL };
+static const char *const outlier_causes[] = { "connect", "reset_before_request", "reset_before_reply", NULL };
+
 static const struct field log_fields[] = {
     { .key = "level",
       .type = FIELD_ENUM,
@@ -168,7 +171,15 @@ static const struct field timeouts_fields[] = {
       .def_original_destination = 10 * SECOND,
       .has_def_original_destination = true,
       .reload = RELOAD_NEW_CONNECTIONS,
-      .doc = "Longest wait for one upstream attempt." },
+      .doc = "Longest wait for one upstream attempt. Short, since the next endpoint is tried then; longer with "
+             "original_destination, where there is no other." },
+    { .key = "first_byte",
+      .type = FIELD_DURATION,
+      .offset = offsetof(struct timeouts_config, first_byte_ms),
+      .max = DAY,
+      .reload = RELOAD_NEW_CONNECTIONS,
+      .doc = "Longest wait for the first byte of the upstream, from the connect on; 0 = off, since a protocol may have "
+             "the client speak first, whenever it likes." },
     { .key = "idle",
       .type = FIELD_DURATION,
       .offset = offsetof(struct timeouts_config, idle_ms),
@@ -183,6 +194,15 @@ static const struct field timeouts_fields[] = {
       .def = 10 * MINUTE,
       .reload = RELOAD_NEW_CONNECTIONS,
       .doc = "The same once one side has finished sending (FIN); 0 = `idle` goes on to count." },
+    { .key = "max_duration",
+      .type = FIELD_DURATION,
+      .offset = offsetof(struct timeouts_config, max_duration_ms),
+      .max = 365 * DAY,
+      .reload = RELOAD_NEW_CONNECTIONS,
+      .doc =
+          "A connection ends this long after it was accepted, up to a tenth earlier (at random, so that a fleet does "
+          "not "
+          "reconnect at once); 0 = never, since that cuts whatever is under way." },
     { .key = "dead_peer",
       .type = FIELD_DURATION,
       .offset = offsetof(struct timeouts_config, dead_peer_ms),
@@ -225,6 +245,41 @@ static const struct field backoff_fields[] = {
 };
 static const struct section backoff_section = { FIELDS(backoff_fields) };
 
+#define BUDGET_OFFSET(member) (offsetof(struct retry_config, budget.member) - offsetof(struct retry_config, budget))
+static const struct field budget_fields[] = {
+    { .key = "percent",
+      .type = FIELD_PERCENT,
+      .offset = BUDGET_OFFSET(percent),
+      .max = 10000,
+      .def = 2000,
+      .reload = RELOAD_NEW_CONNECTIONS,
+      .doc = "Retries that connections earn: at 20%, one for five connections." },
+    { .key = "min_per_second",
+      .type = FIELD_NUMBER,
+      .offset = BUDGET_OFFSET(min_per_second),
+      .max = 10000,
+      .def = 3,
+      .reload = RELOAD_NEW_CONNECTIONS,
+      .doc = "Retries that come with time, for clusters with few connections." },
+    { .key = "burst",
+      .type = FIELD_NUMBER,
+      .offset = BUDGET_OFFSET(burst),
+      .max = 1000000,
+      .def = 100,
+      .reload = RELOAD_NEW_CONNECTIONS,
+      .doc = "What is in the budget at first, and may be saved: as many connections can be retried at once when an "
+             "endpoint goes." },
+    { .key = "window",
+      .type = FIELD_DURATION,
+      .offset = BUDGET_OFFSET(window_ms),
+      .min = SECOND,
+      .max = 10 * MINUTE,
+      .def = 10 * SECOND,
+      .reload = RELOAD_NEW_CONNECTIONS,
+      .doc = "Beyond `burst`, what was earned and not spent lapses after this long, at the latest after twice that." },
+};
+static const struct section budget_section = { FIELDS(budget_fields) };
+
 static const struct field retry_fields[] = {
     { .key = "attempts",
       .type = FIELD_NUMBER,
@@ -247,6 +302,12 @@ static const struct field retry_fields[] = {
       .offset = offsetof(struct retry_config, backoff),
       .section = &backoff_section,
       .doc = "Pauses between tries, once every endpoint was tried: random between nothing and the upper end." },
+    { .key = "budget",
+      .type = FIELD_SECTION,
+      .offset = offsetof(struct retry_config, budget),
+      .section = &budget_section,
+      .doc = "How many retries the cluster may make, all connections together: when everything fails, retries must not "
+             "multiply the load." },
     { .key = "replay",
       .type = FIELD_SIZE,
       .offset = offsetof(struct retry_config, replay_bytes),
@@ -267,10 +328,116 @@ static const struct field circuit_breaker_fields[] = {
       .def_original_destination = CONFIG_UNLIMITED,
       .has_def_original_destination = true,
       .reload = RELOAD_NEW_CONNECTIONS,
-      .doc = "Connections of this cluster at one time, over all workers; 0 = no limit." },
+      .doc = "Connections of this cluster at one time, over all workers; 0 = no limit, which is the default of inbound "
+             "clusters too: what is refused there was accepted already." },
+    { .key = "max_pending",
+      .type = FIELD_NUMBER,
+      .offset = offsetof(struct circuit_breaker_config, max_pending),
+      .max = 1000000,
+      .def = 1024,
+      .reload = RELOAD_NEW_CONNECTIONS,
+      .doc = "Further connections that wait for one of those to end, first come, first served; 0 = no limit. What "
+             "comes after them is reset at once." },
+    { .key = "pending_timeout",
+      .type = FIELD_DURATION,
+      .offset = offsetof(struct circuit_breaker_config, pending_timeout_ms),
+      .max = 10 * MINUTE,
+      .def = SECOND,
+      .reload = RELOAD_NEW_CONNECTIONS,
+      .doc = "How long they wait; 0 = nothing waits." },
+    { .key = "max_retries",
+      .type = FIELD_NUMBER,
+      .offset = offsetof(struct circuit_breaker_config, max_retries),
+      .max = 1000000,
+      .reload = RELOAD_NEW_CONNECTIONS,
+      .doc = "Connections that are being retried at one time; 0 = no limit but the budget." },
 };
 static const struct section circuit_breaker_section = { .size = sizeof(struct circuit_breaker_config),
                                                         FIELDS(circuit_breaker_fields) };
+
+static const struct field outlier_fields[] = {
+    { .key = "consecutive_failures",
+      .type = FIELD_NUMBER,
+      .offset = offsetof(struct outlier_config, consecutive_failures),
+      .max = 1000,
+      .def = 5,
+      .reload = RELOAD_NEW_CONNECTIONS,
+      .doc = "An endpoint is ejected after this many failures in a row; 0 = never." },
+    { .key = "on",
+      .type = FIELD_FLAGS,
+      .offset = offsetof(struct outlier_config, on),
+      .names = outlier_causes,
+      .def = OUTLIER_ON_CONNECT | OUTLIER_ON_RESET_BEFORE_REQUEST,
+      .reload = RELOAD_NEW_CONNECTIONS,
+      .doc = "What is a failure: no connection; a reset before any byte of the client was sent; a reset before the "
+             "reply. The "
+             "last is left out by default, since a hostile client's bytes could provoke it and eject a good "
+             "endpoint." },
+    { .key = "base_ejection",
+      .type = FIELD_DURATION,
+      .offset = offsetof(struct outlier_config, base_ejection_ms),
+      .min = 1,
+      .max = DAY,
+      .def = 10 * SECOND,
+      .reload = RELOAD_NEW_CONNECTIONS,
+      .doc =
+          "The first ejection's time; each further one's is twice as long, with up to a tenth more at random. Then one "
+          "connection tries the endpoint, and either it is back or it is ejected again." },
+    { .key = "max_ejection",
+      .type = FIELD_DURATION,
+      .offset = offsetof(struct outlier_config, max_ejection_ms),
+      .min = 1,
+      .max = 30 * DAY,
+      .def = 5 * MINUTE,
+      .reload = RELOAD_NEW_CONNECTIONS,
+      .doc = "The longest." },
+    { .key = "max_ejected",
+      .type = FIELD_PERCENT,
+      .offset = offsetof(struct outlier_config, max_ejected),
+      .max = 10000,
+      .def = 5000,
+      .reload = RELOAD_NEW_CONNECTIONS,
+      .doc = "Of the endpoints, at most these are ejected at one time; what fails beyond them is still used." },
+    { .key = "panic_threshold",
+      .type = FIELD_PERCENT,
+      .offset = offsetof(struct outlier_config, panic_threshold),
+      .max = 10000,
+      .def = 5000,
+      .reload = RELOAD_NEW_CONNECTIONS,
+      .doc = "Where fewer endpoints of a priority than this are healthy, the next priority is used, or, if there is "
+             "none, "
+             "all of them: the few would not carry everything." },
+};
+static const struct section outlier_section = { .size = sizeof(struct outlier_config), FIELDS(outlier_fields) };
+
+static const struct field load_balancing_fields[] = {
+    { .key = "policy",
+      .type = FIELD_ENUM,
+      .offset = offsetof(struct load_balancing_config, policy),
+      .names = lb_policies,
+      .def = LB_LEAST_CONNECTIONS,
+      .reload = RELOAD_NEW_CONNECTIONS,
+      .doc =
+          "`least_connections`: of two at random, the one with fewer connections for its weight; `round_robin`: in "
+          "turn, by "
+          "weight; `random`: by weight; `source_hash`: a client's address always goes to the same endpoint, and only "
+          "the share "
+          "of one that is gone moves." },
+    { .key = "zone_aware",
+      .type = FIELD_BOOL,
+      .offset = offsetof(struct load_balancing_config, zone_aware),
+      .reload = RELOAD_NEW_CONNECTIONS,
+      .doc = "Endpoints of the proxy's own `zone` first, others of the same priority when none of those is left." },
+    { .key = "slow_start",
+      .type = FIELD_DURATION,
+      .offset = offsetof(struct load_balancing_config, slow_start_ms),
+      .max = HOUR,
+      .reload = RELOAD_NEW_CONNECTIONS,
+      .doc = "An endpoint that was added later gets its share little by little over this time, from a tenth on; 0 = at "
+             "once." },
+};
+static const struct section load_balancing_section = { .size = sizeof(struct load_balancing_config),
+                                                       FIELDS(load_balancing_fields) };
 
 static const struct field match_fields[] = {
     { .key = "addresses",
@@ -298,6 +465,29 @@ static const struct field endpoint_fields[] = {
       .offset = offsetof(struct endpoint_config, address),
       .reload = RELOAD_NEW_CONNECTIONS,
       .doc = "`10.0.0.1:80`, `[::1]:80` or `unix:/path`." },
+    { .key = "weight",
+      .type = FIELD_NUMBER,
+      .offset = offsetof(struct endpoint_config, weight),
+      .min = 1,
+      .max = 1000,
+      .def = 1,
+      .reload = RELOAD_NEW_CONNECTIONS,
+      .doc = "Its share beside the others'." },
+    { .key = "priority",
+      .type = FIELD_NUMBER,
+      .offset = offsetof(struct endpoint_config, priority),
+      .max = 15,
+      .reload = RELOAD_NEW_CONNECTIONS,
+      .doc = "Higher numbers are used only where too few of the lower are healthy (`panic_threshold`), or all of those "
+             "were "
+             "tried." },
+    { .key = "zone",
+      .type = FIELD_NAME,
+      .offset = offsetof(struct endpoint_config, zone),
+      .min = 1,
+      .max = 63,
+      .reload = RELOAD_NEW_CONNECTIONS,
+      .doc = "Where it is; see `load_balancing.zone_aware`." },
 };
 static const struct section endpoint_section = { .size = sizeof(struct endpoint_config), FIELDS(endpoint_fields) };
 
@@ -313,9 +503,21 @@ static const struct section endpoint_section = { .size = sizeof(struct endpoint_
           .offset = offsetof(struct cluster_config, retry),                                                          \
           .section = &retry_section,                                                                                 \
           .doc = "Further tries when a connection cannot be made." },                                                \
+        { .key = "load_balancing",                                                                                   \
+          .type = FIELD_SECTION,                                                                                     \
+          .offset = offsetof(struct cluster_config, load_balancing),                                                 \
+          .section = &load_balancing_section,                                                                        \
+          .doc = "Which endpoint gets the next connection." },                                                       \
+        { .key = "outlier_detection",                                                                                \
+          .type = FIELD_SECTION,                                                                                     \
+          .offset = offsetof(struct cluster_config, outlier_detection),                                              \
+          .section = &outlier_section,                                                                               \
+          .doc = "Endpoints that fail are left out for a while. Nothing of it with original_destination." },         \
     {                                                                                                                \
         .key = "circuit_breaker", .type = FIELD_SECTION, .offset = offsetof(struct cluster_config, circuit_breaker), \
-        .section = &circuit_breaker_section, .doc = "Local limits; what goes beyond them is reset at once."          \
+        .section = &circuit_breaker_section,                                                                         \
+        .doc = "Local limits. Going beyond them never counts against an "                                            \
+               "endpoint."                                                                                           \
     }
 
 static const struct field defaults_fields[] = { CLUSTER_POLICY_FIELDS };
@@ -325,7 +527,7 @@ const struct section schema_defaults = { .size = sizeof(struct cluster_config), 
     {                                                                                                 \
         .key = "endpoints", .type = FIELD_LIST, .offset = offsetof(struct cluster_config, endpoints), \
         .section = &endpoint_section, .max = 1024, .reload = RELOAD_NEW_CONNECTIONS,                  \
-        .doc = "Where connections may go; used in turn."                                              \
+        .doc = "Where connections may go."                                                            \
     }
 
 static const struct field cluster_fields[] = {
@@ -376,6 +578,7 @@ static const struct field inbound_cluster_fields[] = {
 static const struct section inbound_cluster_section = { .size = sizeof(struct cluster_config),
                                                         FIELDS(inbound_cluster_fields),
                                                         .is_cluster = true,
+                                                        .is_inbound = true,
                                                         .default_discovery = DISCOVERY_ORIGINAL_DESTINATION };
 
 static const struct field inbound_port_fields[] = {
@@ -514,6 +717,13 @@ static const struct field root_fields[] = {
       .reload = RELOAD_RESTART,
       .doc = "Threads that carry connections. `auto`: as many as the processors and the cgroup's quota allow, at most "
              "2." },
+    { .key = "zone",
+      .type = FIELD_NAME,
+      .offset = offsetof(struct config, zone),
+      .min = 1,
+      .max = 63,
+      .reload = RELOAD_RESTART,
+      .doc = "Where the proxy runs; see `load_balancing.zone_aware`." },
     { .key = "log",
       .type = FIELD_SECTION,
       .offset = offsetof(struct config, log),
@@ -594,6 +804,13 @@ void field_format_value(const struct field *field, uint64_t value, char *text, s
     case FIELD_SIZE:
         units_format_size(value, units);
         snprintf(text, size, "%s", units);
+        break;
+    case FIELD_PERCENT:
+        units_format_percent(value, units);
+        snprintf(text, size, "%s", units);
+        break;
+    case FIELD_BOOL:
+        snprintf(text, size, "%s", value ? "true" : "false");
         break;
     case FIELD_ENUM:
         snprintf(text, size, "%s", field->names[value]);

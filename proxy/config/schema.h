@@ -12,6 +12,8 @@ enum field_type {
     FIELD_NUMBER,   /* uint64_t */
     FIELD_DURATION, /* uint64_t milliseconds */
     FIELD_SIZE,     /* uint64_t bytes */
+    FIELD_PERCENT,  /* uint64_t hundredths of a percent */
+    FIELD_BOOL,     /* uint64_t, 0 or 1 */
     FIELD_ENUM,     /* uint64_t, an index into `names` */
     FIELD_FLAGS,    /* uint64_t, a bit for each of `names` */
     FIELD_NAME,     /* const char *; letters, digits, '-', '_', '.', ':' */
@@ -62,6 +64,7 @@ struct section {
     const struct field *fields;
     size_t count;
     bool is_cluster;            /* inherits from `defaults` and has other defaults under original_destination */
+    bool is_inbound;            /* a cluster of the app's own: no circuit breaker unless it is configured */
     unsigned default_discovery; /* of a cluster that names neither discovery nor endpoints */
 };
 

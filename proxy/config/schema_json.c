@@ -51,6 +51,10 @@ static json_t *describe_type(const struct field *field)
     case FIELD_SIZE:
         return json_pack("{s:[{s:s, s:s}, {s:i}]}", "anyOf", "type", "string", "pattern",
                          "^([0-9]+(\\.[0-9]{1,3})?(B|KiB|MiB|GiB)|0)$", "const", 0);
+    case FIELD_PERCENT:
+        return json_pack("{s:s, s:s}", "type", "string", "pattern", "^[0-9]+(\\.[0-9]{1,2})?%$");
+    case FIELD_BOOL:
+        return json_pack("{s:s}", "type", "boolean");
     case FIELD_ENUM:
         return json_pack("{s:o}", "enum", describe_names(field));
     case FIELD_FLAGS:
@@ -93,9 +97,12 @@ static json_t *describe_default(const struct field *field)
         return json_string(field->keyword);
     case FIELD_DURATION:
     case FIELD_SIZE:
+    case FIELD_PERCENT:
     case FIELD_ENUM:
         field_format_value(field, field->def, text, sizeof text);
         return json_string(text);
+    case FIELD_BOOL:
+        return json_boolean(field->def != 0);
     case FIELD_PATH:
         return json_string(field->def_text);
     default:

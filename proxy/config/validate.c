@@ -70,6 +70,32 @@ static void check_backoff(const struct validate *validate, const struct cluster_
     complain(validate, inner, "longer than backoff.max; allowed: at most that");
 }
 
+static void check_ejection(const struct validate *validate, const struct cluster_config *cluster, const char *path)
+{
+    char inner[MOST_PATH];
+
+    if (cluster->outlier_detection.base_ejection_ms <= cluster->outlier_detection.max_ejection_ms)
+        return;
+    snprintf(inner, sizeof inner, "%.64s.outlier_detection.base_ejection", path);
+    complain(validate, inner, "longer than max_ejection; allowed: at most that");
+}
+
+/* What `defaults` may set. */
+static void check_policies(const struct validate *validate, const struct cluster_config *cluster, const char *path)
+{
+    check_backoff(validate, cluster, path);
+    check_ejection(validate, cluster, path);
+}
+
+static void check_zones(const struct validate *validate, const struct cluster_config *cluster, const char *path)
+{
+    char inner[MOST_PATH];
+
+    snprintf(inner, sizeof inner, "%.64s.load_balancing.zone_aware", path);
+    if (cluster->load_balancing.zone_aware && cluster->discovery == DISCOVERY_STATIC && !validate->config->zone)
+        complain(validate, inner, "the proxy's own zone is not known; set zone (of the document)");
+}
+
 static void check_cluster(const struct validate *validate, const struct cluster_config *cluster, const char *path)
 {
     char inner[MOST_PATH];
@@ -79,7 +105,8 @@ static void check_cluster(const struct validate *validate, const struct cluster_
         complain(validate, inner, "a static cluster needs at least one endpoint");
     if (cluster->discovery == DISCOVERY_ORIGINAL_DESTINATION && cluster->endpoints.count > 0)
         complain(validate, inner, "endpoints are not allowed with discovery: original_destination");
-    check_backoff(validate, cluster, path);
+    check_policies(validate, cluster, path);
+    check_zones(validate, cluster, path);
 }
 
 static int compare_names(const void *left, const void *right)
@@ -312,7 +339,7 @@ int config_validate(const struct node *root, struct config *config, struct repor
     if (r < 0)
         return r;
     check_process(&validate);
-    check_backoff(&validate, &config->passthrough, "defaults");
+    check_policies(&validate, &config->passthrough, "defaults");
     check_intercept(&validate);
     check_listeners(&validate);
     check_clusters(&validate);

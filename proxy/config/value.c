@@ -61,6 +61,10 @@ static int parse_number(const struct field *field, const char *text, void *at, c
         r = units_parse_size(text, &value);
         form = "a size (a number with B, KiB, MiB or GiB)";
         break;
+    case FIELD_PERCENT:
+        r = units_parse_percent(text, &value);
+        form = "a percentage (0% to 100%)";
+        break;
     default:
         r = units_parse_number(text, &value);
         break;
@@ -98,6 +102,18 @@ static int find_name(const struct field *field, const char *text, char *problem)
         snprintf(problem, VALUE_PROBLEM_SIZE, "\"%.64s\" is not known; allowed: %.256s", text, allowed.text);
     strbuf_done(&allowed);
     return -EINVAL;
+}
+
+static int parse_bool(const char *text, void *at, char *problem)
+{
+    uint64_t value = strcmp(text, "true") == 0;
+
+    if (!value && strcmp(text, "false") != 0) {
+        snprintf(problem, VALUE_PROBLEM_SIZE, "\"%.64s\" is not known; allowed: true, false", text);
+        return -EINVAL;
+    }
+    memcpy(at, &value, sizeof value);
+    return 0;
 }
 
 static int parse_enum(const struct field *field, const char *text, void *at, char *problem)
@@ -300,6 +316,8 @@ int value_parse(const struct field *field, const struct node *node, struct arena
     switch (field->type) {
     case FIELD_ENUM:
         return parse_enum(field, node->text, at, problem);
+    case FIELD_BOOL:
+        return parse_bool(node->text, at, problem);
     case FIELD_NAME:
         return parse_name(field, node->text, arena, at, problem);
     case FIELD_PATH:

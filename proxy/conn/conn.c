@@ -85,8 +85,9 @@ static void log_end(const struct conn *conn, enum end_reason reason)
               "upstream %lu, bytes to client %lu",
               end_reason_name(reason), conn->cluster->config->name, conn_state_name(conn->state),
               sockaddr_format(&conn->original.any, original),
-              conn->endpoint ? sockaddr_format(&conn->endpoint->address.any, upstream) : "none", conn->attempt + 1,
-              (unsigned long)conn->to_upstream.pump.bytes, (unsigned long)conn->to_client.pump.bytes);
+              conn->target.endpoint ? sockaddr_format(&conn->target.endpoint->address.any, upstream) : "none",
+              conn->attempt + 1, (unsigned long)conn->to_upstream.pump.bytes,
+              (unsigned long)conn->to_client.pump.bytes);
 }
 
 void conn_end(struct conn *conn, enum end_reason reason)

@@ -44,9 +44,11 @@ struct conn {
     struct worker *worker;
     enum conn_state state;
     enum direction direction;
-    struct cluster *cluster;   /* whose policies apply; set from the beginning */
-    struct endpoint *endpoint; /* the current attempt's; NULL without one, and under original_destination */
-    struct counters *counters; /* of cluster and direction; NULL while NEW */
+    struct cluster *cluster;      /* whose policies apply; set from the beginning */
+    struct attempt_target target; /* the current attempt's */
+    struct tried *tried;          /* endpoints that failed in this round; NULL: none. See attempt.h */
+    struct pending *pending;      /* PENDING: its place in the cluster's queue */
+    struct counters *counters;    /* of cluster and direction; NULL while NEW */
     struct side client, upstream;
     struct conn_direction to_upstream, to_client;
     struct timer timer;
@@ -55,11 +57,14 @@ struct conn {
     uint16_t client_slot;        /* of its client's port; see transparent.h */
     uint64_t started_ms;
     uint64_t last_byte_ms; /* when a byte last passed, or the state changed */
+    uint64_t connected_ms; /* AWAITING_REPLY: since when */
+    uint64_t ends_ms;      /* by timeouts.max_duration; 0: never */
     unsigned turn, attempt;
+    uint8_t rounds;              /* how often every endpoint was tried; each ends in BACKOFF */
     struct side *survivor;       /* CUTTING: the side that was not cut */
     unsigned cut_unacknowledged; /* CUTTING: what the survivor had not acknowledged when last looked at */
     enum end_reason cutting_for; /* CUTTING: the reason that it ends with */
-    bool holds_limit, holds_cluster, settled;
+    bool holds_limit, holds_cluster, holds_retry, settled;
 };
 
 /*

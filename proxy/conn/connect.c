@@ -5,13 +5,15 @@
 #include <string.h>
 
 #include "base/clock.h"
-#include "base/interception.h"
 #include "base/log.h"
 #include "base/macros.h"
+#include "proxy/conn/attempt.h"
 #include "proxy/conn/conn.h"
+#include "proxy/conn/dial.h"
+#include "proxy/conn/pending.h"
 #include "proxy/conn/relay.h"
 #include "proxy/conn/replay.h"
-#include "proxy/conn/transparent.h"
+#include "proxy/conn/timeouts.h"
 #include "proxy/net/dialer.h"
 #include "proxy/net/sockopt.h"
 #include "proxy/worker/worker.h"
@@ -23,12 +25,17 @@ static const unsigned retry_bit_of[CONNECT_CAUSE_COUNT] = {
     [CONNECT_CAUSE_TIMEOUT] = RETRY_ON_TIMEOUT,
     [CONNECT_CAUSE_UNREACHABLE] = RETRY_ON_UNREACHABLE,
     [CONNECT_CAUSE_RESET_BEFORE_REPLY] = RETRY_ON_RESET_BEFORE_REPLY,
+    [CONNECT_CAUSE_FIRST_BYTE_TIMEOUT] = RETRY_ON_TIMEOUT,
 };
 
 static const enum end_reason end_of[CONNECT_CAUSE_COUNT] = {
-    [CONNECT_CAUSE_REFUSED] = END_CONNECT_REFUSED,         [CONNECT_CAUSE_TIMEOUT] = END_CONNECT_TIMEOUT,
-    [CONNECT_CAUSE_UNREACHABLE] = END_CONNECT_UNREACHABLE, [CONNECT_CAUSE_RESET_BEFORE_REPLY] = END_UPSTREAM_RESET,
-    [CONNECT_CAUSE_NO_DESCRIPTORS] = END_NO_DESCRIPTORS,   [CONNECT_CAUSE_OTHER] = END_CONNECT_FAILED,
+    [CONNECT_CAUSE_REFUSED] = END_CONNECT_REFUSED,
+    [CONNECT_CAUSE_TIMEOUT] = END_CONNECT_TIMEOUT,
+    [CONNECT_CAUSE_UNREACHABLE] = END_CONNECT_UNREACHABLE,
+    [CONNECT_CAUSE_RESET_BEFORE_REPLY] = END_UPSTREAM_RESET,
+    [CONNECT_CAUSE_FIRST_BYTE_TIMEOUT] = END_FIRST_BYTE_TIMEOUT,
+    [CONNECT_CAUSE_NO_DESCRIPTORS] = END_NO_DESCRIPTORS,
+    [CONNECT_CAUSE_OTHER] = END_CONNECT_FAILED,
 };
 
 /* What connect(2) says, in the words of retry.on. */
@@ -62,81 +69,19 @@ static enum connect_cause cause_of(int error)
     }
 }
 
-static bool is_link_local(const union inet_address *address)
+static void end_retry(struct conn *conn)
 {
-    return address->family == AF_INET6 && IN6_IS_ADDR_LINKLOCAL(&address->in6.sin6_addr);
-}
-
-/*
- * What answers from a link-local address does not reach ::6, so an app that was called at one is dialled at localhost,
- * where it listens too unless it listens there alone.
- */
-static const struct sockaddr *destination_of(const struct conn *conn, union inet_address *localhost)
-{
-    if (conn->endpoint)
-        return &conn->endpoint->address.any;
-    if (conn->direction != DIRECTION_INBOUND || !is_link_local(&conn->original))
-        return &conn->original.any;
-    sockaddr_parse_host("::1", sockaddr_port(&conn->original.any), localhost);
-    return &localhost->any;
-}
-
-/*
- * Connections to the app come from 127.0.0.6 or ::6, which the redirect rules know and never capture. An endpoint
- * elsewhere cannot be reached from there and gets an ordinary source.
- */
-static const struct sockaddr *source_of(const struct conn *conn, const struct sockaddr *destination,
-                                        union inet_address *source)
-{
-    if (conn->direction != DIRECTION_INBOUND || destination->sa_family == AF_UNIX)
-        return NULL;
-    if (conn->endpoint && !sockaddr_is_loopback(destination))
-        return NULL;
-    if (sockaddr_parse_host(destination->sa_family == AF_INET ? INTERCEPTION_APP_SOURCE_IPV4
-                                                              : INTERCEPTION_APP_SOURCE_IPV6,
-                            0, source) < 0)
-        return NULL;
-    return &source->any;
-}
-
-/*
- * Only what is on this machine, and not on loopback, can answer another machine's address by way of the proxy.
- * Everything else gets an ordinary source.
- */
-static bool keeps_client_address(const struct conn *conn, const struct sockaddr *destination)
-{
-    if (!conn->transparent || destination->sa_family != conn->original.family || sockaddr_is_loopback(destination))
-        return false;
-    return !conn->endpoint || dialer_address_is_local(destination);
-}
-
-static int dial(struct conn *conn, int *ret_fd, bool *ret_in_progress)
-{
-    union inet_address localhost, source;
-    const struct sockaddr *destination = destination_of(conn, &localhost);
-
-    if (keeps_client_address(conn, destination))
-        return transparent_dial(conn, destination, ret_fd, ret_in_progress);
-    return dialer_connect(destination, source_of(conn, destination, &source), ret_fd, ret_in_progress);
-}
-
-static void take_endpoint(struct conn *conn)
-{
-    conn->endpoint = cluster_pick(conn->cluster, conn->turn, conn->attempt);
-    if (conn->endpoint)
-        atomic_fetch_add_explicit(&conn->endpoint->active, 1, memory_order_relaxed);
-}
-
-static void release_endpoint(struct conn *conn)
-{
-    if (conn->endpoint)
-        atomic_fetch_sub_explicit(&conn->endpoint->active, 1, memory_order_relaxed);
-    conn->endpoint = NULL;
+    if (conn->holds_retry)
+        cluster_end_retry(conn->cluster);
+    conn->holds_retry = false;
 }
 
 void connect_release(struct conn *conn)
 {
-    release_endpoint(conn);
+    attempt_end(conn, clock_now_ms());
+    attempt_forget_tried(conn);
+    end_retry(conn);
+    pending_end(conn);
     if (conn->holds_cluster)
         cluster_release(conn->cluster);
     conn->holds_cluster = false;
@@ -145,15 +90,22 @@ void connect_release(struct conn *conn)
 static void on_connected(struct conn *conn, uint64_t now_ms)
 {
     timers_cancel(&conn->worker->timers, &conn->timer);
-    if (conn->endpoint)
-        atomic_fetch_add_explicit(&conn->endpoint->connects, 1, memory_order_relaxed);
+    if (conn->target.endpoint)
+        atomic_fetch_add_explicit(&conn->target.endpoint->connects, 1, memory_order_relaxed);
+    conn->connected_ms = now_ms;
     conn_move(conn, CONN_AWAITING_REPLY);
     relay_begin(conn, now_ms);
 }
 
+void connect_answered(struct conn *conn, uint64_t now_ms)
+{
+    attempt_succeeded(conn, now_ms);
+    end_retry(conn);
+}
+
 static void on_attempt_event(evutil_socket_t fd, short what, void *argument);
 
-/* Begins one attempt. Returns 0 when it is under way or done, or a negative errno. */
+/* Begins one attempt at conn->target. Returns 0 when it is under way or done, or a negative errno. */
 static int attempt(struct conn *conn, uint64_t now_ms)
 {
     struct worker *worker = conn->worker;
@@ -162,8 +114,7 @@ static int attempt(struct conn *conn, uint64_t now_ms)
 
     conn_move(conn, CONN_CONNECTING);
     conn->last_byte_ms = now_ms;
-    take_endpoint(conn);
-    r = dial(conn, &fd, &in_progress);
+    r = dial_begin(conn, &fd, &in_progress);
     if (r < 0)
         return r;
     transport_tcp_open(&conn->upstream.transport, fd, worker->base, in_progress ? on_attempt_event : relay_on_upstream,
@@ -179,61 +130,103 @@ static int attempt(struct conn *conn, uint64_t now_ms)
     return 0;
 }
 
-/* Full jitter: anything between nothing and the upper end, which doubles with each pause (the AWS builders' library).
+/* Full jitter: anything between nothing and the upper end, which doubles with each round (the AWS builders' library).
  */
 static uint64_t backoff_ms(struct conn *conn)
 {
     const struct retry_config *retry = &conn->cluster->config->retry;
-    unsigned tried = (unsigned)MAX(conn->cluster->endpoint_count, (size_t)1);
-    unsigned doublings = MIN(conn->attempt - tried, 20u);
-    uint64_t most_ms = MIN(retry->backoff.base_ms << doublings, retry->backoff.max_ms);
+    uint64_t most_ms = MIN(retry->backoff.base_ms << MIN(conn->rounds, 20), retry->backoff.max_ms);
 
     return random_below(&conn->worker->random, most_ms + 1);
+}
+
+static void back_off(struct conn *conn, uint64_t now_ms)
+{
+    conn_move(conn, CONN_BACKOFF);
+    timers_arm_exact(&conn->worker->timers, &conn->timer, now_ms + backoff_ms(conn));
+    attempt_forget_tried(conn);
+    if (conn->rounds < UINT8_MAX)
+        conn->rounds++;
 }
 
 static void count_failure(struct conn *conn, enum connect_cause cause, int error)
 {
     struct worker *worker = conn->worker;
     char destination[SOCKADDR_TEXT_SIZE];
-    union inet_address localhost;
 
     counter_add(&conn->counters->connect_failures[cause], 1);
     if (cause == CONNECT_CAUSE_NO_DESCRIPTORS) {
         worker_pause_accepting(worker, error);
         return;
     }
-    if (conn->endpoint)
-        atomic_fetch_add_explicit(&conn->endpoint->connect_failures, 1, memory_order_relaxed);
     log_write_limited(LOG_INFO, LOG_EVERY_MS, &worker->failure_logged_ms, "cluster %s: attempt %u at %s failed: %s",
                       conn->cluster->config->name, conn->attempt + 1,
-                      sockaddr_format(destination_of(conn, &localhost), destination), strerror(-error));
+                      sockaddr_format(dial_destination(conn), destination), strerror(-error));
 }
 
-/*
- * After a failed attempt: lets go of it, and decides. Returns true when the next attempt is to be made at once; else
- * the connection waits (BACKOFF) or has ended.
- */
-static bool failed(struct conn *conn, enum connect_cause cause, int error, uint64_t now_ms)
+/* The attempt has failed: counts it and lets go of its socket. */
+static void give_up(struct conn *conn, enum connect_cause cause, int error, uint64_t now_ms)
 {
-    const struct retry_config *retry = &conn->cluster->config->retry;
-
     timers_cancel(&conn->worker->timers, &conn->timer);
     count_failure(conn, cause, error);
+    attempt_failed(conn, cause, error, now_ms);
     transport_close(&conn->upstream.transport, TRANSPORT_CLOSE_RESET);
     conn->upstream = (struct side){ .transport.fd = -1 };
     conn->settled = false;
-    if (!(retry->on & retry_bit_of[cause]) || conn->attempt + 1 >= retry->attempts) {
+}
+
+/* Whether there is to be another attempt after a failure of this kind. Then it is counted. */
+static bool takes_retry(struct conn *conn, enum connect_cause cause, uint64_t now_ms)
+{
+    const struct retry_config *retry = &conn->cluster->config->retry;
+
+    end_retry(conn);
+    if (!(retry->on & retry_bit_of[cause]) || conn->attempt + 1 >= retry->attempts ||
+        !cluster_begin_retry(conn->cluster, now_ms))
+        return false;
+    conn->holds_retry = true;
+    conn->attempt++;
+    counter_add(&conn->counters->retries, 1);
+    return true;
+}
+
+/* The next endpoint. Returns whether an attempt is to be made at once; else the connection waits (BACKOFF) or ended. */
+static bool choose(struct conn *conn, uint64_t now_ms)
+{
+    switch (attempt_choose(conn, now_ms)) {
+    case ATTEMPT_CHOSEN:
+        return true;
+    case ATTEMPT_ALL_TRIED:
+        back_off(conn, now_ms);
+        return false;
+    case ATTEMPT_NONE:
+        conn_end(conn, END_NO_ENDPOINT);
+        return false;
+    }
+    return false;
+}
+
+/*
+ * After an attempt was given up: decides. Returns true when the next attempt is to be made at once, at conn->target;
+ * else the connection waits or has ended.
+ */
+static bool goes_on(struct conn *conn, enum connect_cause cause, uint64_t now_ms)
+{
+    if (!takes_retry(conn, cause, now_ms)) {
         conn_end(conn, end_of[cause]);
         return false;
     }
-    release_endpoint(conn);
-    conn->attempt++;
-    counter_add(&conn->counters->retries, 1);
-    if (conn->attempt < conn->cluster->endpoint_count)
-        return true;
-    conn_move(conn, CONN_BACKOFF);
-    timers_arm_exact(&conn->worker->timers, &conn->timer, now_ms + backoff_ms(conn));
+    attempt_end(conn, now_ms);
+    if (conn->cluster->config->discovery != DISCOVERY_ORIGINAL_DESTINATION)
+        return choose(conn, now_ms);
+    back_off(conn, now_ms); /* there is no other */
     return false;
+}
+
+static bool failed(struct conn *conn, enum connect_cause cause, int error, uint64_t now_ms)
+{
+    give_up(conn, cause, error, now_ms);
+    return goes_on(conn, cause, now_ms);
 }
 
 /* Attempts until one is under way; a loop, since connect(2) may fail at once, again and again. */
@@ -272,66 +265,107 @@ static void on_attempt_event(evutil_socket_t fd, short what, void *argument)
     on_connected(conn, now_ms);
 }
 
-void connect_begin(struct conn *conn)
+void connect_with_place(struct conn *conn)
 {
     const struct retry_config *retry = &conn->cluster->config->retry;
-    uint64_t now_ms = conn->started_ms;
+    uint64_t now_ms = conn->state == CONN_NEW ? conn->started_ms : clock_now_ms();
+    bool is_watched = conn->state != CONN_NEW;
 
-    if (!cluster_acquire(conn->cluster)) {
-        conn_end(conn, END_CIRCUIT_BREAKER);
-        return;
-    }
     conn->holds_cluster = true;
+    timeouts_limit_duration(conn);
     conn->turn = cluster_next_turn(conn->cluster);
-    if (retry->replay_bytes > 0 && (retry->on & RETRY_ON_RESET_BEFORE_REPLY))
+    if (retry->replay_bytes > 0 && (retry->on & (RETRY_ON_RESET_BEFORE_REPLY | RETRY_ON_TIMEOUT)))
         conn->to_upstream.pump.replay = replay_new(retry->replay_bytes);
-    attempt_until_under_way(conn, now_ms);
+    if (choose(conn, now_ms))
+        attempt_until_under_way(conn, now_ms);
     /* After the upstream, so that in one batch of events the connected upstream comes before the client's first bytes.
      */
-    if (conn->state == CONN_CONNECTING || conn->state == CONN_BACKOFF)
+    if (!is_watched && (conn->state == CONN_CONNECTING || conn->state == CONN_BACKOFF))
         relay_watch_client(conn);
 }
 
-bool connect_may_retry_reset(const struct conn *conn)
+void connect_begin(struct conn *conn)
+{
+    if (cluster_acquire(conn->cluster))
+        connect_with_place(conn);
+    else
+        pending_begin(conn);
+}
+
+/* A byte of the reply, passed on or still in the kernel, ends all retries: two replies must never meet in one stream.
+ */
+static bool has_reply(const struct conn *conn)
+{
+    return conn->to_client.pump.bytes > 0 || sockopt_unread(conn->upstream.transport.fd) > 0;
+}
+
+static bool may_retry(const struct conn *conn, enum connect_cause cause)
 {
     const struct retry_config *retry = &conn->cluster->config->retry;
     const struct pump *pump = &conn->to_upstream.pump;
     bool nothing_sent = pump->bytes == pump->queue.length;
 
-    /* A byte of the reply, passed on or still in the kernel, ends all retries: two replies must never meet in one
-     * stream. */
-    if (conn->to_client.pump.bytes > 0 || sockopt_unread(conn->upstream.transport.fd) > 0)
-        return false;
-    return conn->state == CONN_AWAITING_REPLY && (retry->on & RETRY_ON_RESET_BEFORE_REPLY) &&
-           conn->attempt + 1 < retry->attempts && (nothing_sent || (pump->replay && !pump->replay->given_up));
+    return (retry->on & retry_bit_of[cause]) && conn->attempt + 1 < retry->attempts &&
+           (nothing_sent || (pump->replay && !pump->replay->given_up));
 }
 
-void connect_retry_reset(struct conn *conn)
+/* Makes ready what the next upstream is to get. Returns 0 or a negative errno. */
+static int restore_request(struct conn *conn)
 {
     struct pump *pump = &conn->to_upstream.pump;
-    uint64_t now_ms = clock_now_ms();
 
     if (pump->bytes > pump->queue.length) {
         pump_discard(pump, &conn->worker->means);
-        if (replay_restore(pump->replay, &pump->queue, &conn->worker->means.budget) < 0) {
-            conn_end(conn, END_NO_MEMORY);
-            return;
-        }
+        if (replay_restore(pump->replay, &pump->queue, &conn->worker->means.budget) < 0)
+            return -ENOMEM;
     }
     if (conn->to_upstream.flow == FLOW_ENDED)
         conn->to_upstream.flow = FLOW_ENDING; /* the next upstream is told as well */
-    relay_watch_client(conn);
-    if (conn->state == CONN_CLOSED)
+    return 0;
+}
+
+static void retry_unanswered(struct conn *conn, enum connect_cause cause, int error, uint64_t now_ms)
+{
+    give_up(conn, cause, error, now_ms);
+    if (restore_request(conn) < 0) {
+        conn_end(conn, END_NO_MEMORY);
         return;
-    if (failed(conn, CONNECT_CAUSE_RESET_BEFORE_REPLY, -ECONNRESET, now_ms))
+    }
+    relay_watch_client(conn);
+    if (conn->state != CONN_CLOSED && goes_on(conn, cause, now_ms))
         attempt_until_under_way(conn, now_ms);
+}
+
+bool connect_retries_cut(struct conn *conn, uint64_t now_ms)
+{
+    if (conn->state != CONN_AWAITING_REPLY)
+        return false;
+    if (has_reply(conn)) {
+        connect_answered(conn, now_ms);
+        return false;
+    }
+    if (may_retry(conn, CONNECT_CAUSE_RESET_BEFORE_REPLY)) {
+        retry_unanswered(conn, CONNECT_CAUSE_RESET_BEFORE_REPLY, -ECONNRESET, now_ms);
+        return true;
+    }
+    attempt_was_cut(conn, now_ms);
+    return false;
+}
+
+void connect_on_first_byte_timeout(struct conn *conn, uint64_t now_ms)
+{
+    if (may_retry(conn, CONNECT_CAUSE_FIRST_BYTE_TIMEOUT)) {
+        retry_unanswered(conn, CONNECT_CAUSE_FIRST_BYTE_TIMEOUT, -ETIMEDOUT, now_ms);
+        return;
+    }
+    attempt_was_cut(conn, now_ms);
+    conn_end(conn, END_FIRST_BYTE_TIMEOUT);
 }
 
 void connect_on_timer(struct conn *conn)
 {
     uint64_t now_ms = clock_now_ms();
 
-    if (conn->state == CONN_CONNECTING && !failed(conn, CONNECT_CAUSE_TIMEOUT, -ETIMEDOUT, now_ms))
-        return;
-    attempt_until_under_way(conn, now_ms);
+    if (conn->state == CONN_CONNECTING ? failed(conn, CONNECT_CAUSE_TIMEOUT, -ETIMEDOUT, now_ms) : choose(conn, now_ms))
+        attempt_until_under_way(conn, now_ms);
 }

@@ -1,23 +1,31 @@
-/* From the destination to a connected upstream: attempts, retries, backoff. */
+/* From the destination to an upstream that answers: attempts, retries, backoff. */
 #pragma once
 
 #include <stdbool.h>
-
-#include "proxy/observe/counters.h"
+#include <stdint.h>
 
 struct conn;
 
-/* Takes one of the cluster's connections and makes the first attempt. */
+/* Takes one of the cluster's connections, or waits for one, and makes the first attempt. */
 void connect_begin(struct conn *conn);
 
-/* Whether a cut before the first byte of the reply may go to another attempt. */
-bool connect_may_retry_reset(const struct conn *conn);
+/* The cluster's connection was taken (or granted): makes the first attempt. */
+void connect_with_place(struct conn *conn);
 
-/* The connected upstream was cut before it answered: closes it and tries again, or ends the connection. */
-void connect_retry_reset(struct conn *conn);
+/* The upstream has sent its first byte, or has ended in order: nothing is tried again. */
+void connect_answered(struct conn *conn, uint64_t now_ms);
+
+/*
+ * The upstream was cut. Returns true when it had not answered and something else is tried (or the connection ended over
+ * that); else the caller goes on with the cut. What it means for the endpoint is told in both cases.
+ */
+bool connect_retries_cut(struct conn *conn, uint64_t now_ms);
+
+/* timeouts.first_byte is over in AWAITING_REPLY: tries another endpoint, or ends the connection. */
+void connect_on_first_byte_timeout(struct conn *conn, uint64_t now_ms);
 
 /* The timeout or backoff of the current state is over. */
 void connect_on_timer(struct conn *conn);
 
-/* Gives back the cluster's connection and the endpoint's. */
+/* Gives back the cluster's connection, or its place in the queue, and the endpoint's. */
 void connect_release(struct conn *conn);

@@ -110,10 +110,8 @@ static void cut(struct conn *conn, struct side *side, int error, bool exhausted,
             conn_end(conn, conn->cutting_for);
         return;
     }
-    if (side == &conn->upstream && connect_may_retry_reset(conn)) {
-        connect_retry_reset(conn);
+    if (side == &conn->upstream && connect_retries_cut(conn, now_ms))
         return;
-    }
     conn_move(conn, CONN_CUTTING);
     conn->survivor = other_side(conn, side);
     conn->cutting_for = reason_of_cut(conn, side, error);
@@ -143,7 +141,7 @@ static int pass_end(struct conn_direction *direction, struct side *sink)
 }
 
 /* The reply has begun (or ended): from now on nothing is tried again. */
-static void leave_awaiting_reply(struct conn *conn)
+static void leave_awaiting_reply(struct conn *conn, uint64_t now_ms)
 {
     struct worker *worker = conn->worker;
 
@@ -151,6 +149,7 @@ static void leave_awaiting_reply(struct conn *conn)
         return;
     replay_free(conn->to_upstream.pump.replay, &worker->means.budget);
     conn->to_upstream.pump.replay = NULL;
+    connect_answered(conn, now_ms);
     conn_move(conn, CONN_ESTABLISHED);
 }
 
@@ -177,7 +176,7 @@ static void settle(struct conn *conn, uint64_t now_ms)
         return;
     }
     if (conn->state == CONN_AWAITING_REPLY)
-        leave_awaiting_reply(conn);
+        leave_awaiting_reply(conn, now_ms);
     if (pass_end(&conn->to_upstream, &conn->upstream) < 0) {
         cut(conn, &conn->upstream, -ECONNRESET, false, now_ms);
         return;
@@ -322,7 +321,7 @@ void relay_on_client(evutil_socket_t fd, short what, void *argument)
     struct conn *conn = argument;
 
     (void)fd;
-    if (conn->state != CONN_CONNECTING && conn->state != CONN_BACKOFF) {
+    if (conn->state != CONN_PENDING && conn->state != CONN_CONNECTING && conn->state != CONN_BACKOFF) {
         on_side(conn, &conn->client, what);
         return;
     }

@@ -3,6 +3,7 @@
 #include "base/macros.h"
 #include "proxy/conn/conn.h"
 #include "proxy/conn/connect.h"
+#include "proxy/conn/pending.h"
 #include "proxy/conn/relay.h"
 #include "proxy/net/sockopt.h"
 #include "proxy/worker/worker.h"
@@ -51,6 +52,14 @@ static uint64_t idle_limit_ms(const struct conn *conn, enum end_reason *ret_reas
     return timeouts->idle_ms;
 }
 
+/* When the connection ends for want of a first byte, 0: not at all. */
+static uint64_t first_byte_deadline_ms(const struct conn *conn)
+{
+    uint64_t limit_ms = conn->cluster->config->timeouts.first_byte_ms;
+
+    return conn->state == CONN_AWAITING_REPLY && limit_ms > 0 ? conn->connected_ms + limit_ms : 0;
+}
+
 static void arm(struct conn *conn, uint64_t now_ms, uint64_t look_ms)
 {
     const struct timeouts_config *timeouts = &conn->cluster->config->timeouts;
@@ -63,6 +72,11 @@ static void arm(struct conn *conn, uint64_t now_ms, uint64_t look_ms)
         deadline_ms = MIN(deadline_ms, now_ms + MAX(timeouts->dead_peer_ms / 4, (uint64_t)TIMERS_TICK_MS));
     if (limit_ms > 0)
         deadline_ms = MIN(deadline_ms, conn->last_byte_ms + limit_ms);
+    if (conn->ends_ms > 0)
+        deadline_ms = MIN(deadline_ms, conn->ends_ms);
+    limit_ms = first_byte_deadline_ms(conn);
+    if (limit_ms > 0)
+        deadline_ms = MIN(deadline_ms, limit_ms);
     timers_arm_lazy(&conn->worker->timers, &conn->timer, deadline_ms, now_ms);
 }
 
@@ -80,8 +94,16 @@ static void look(struct conn *conn, uint64_t now_ms)
 {
     const struct timeouts_config *timeouts = &conn->cluster->config->timeouts;
     enum end_reason reason;
-    uint64_t limit_ms = idle_limit_ms(conn, &reason);
+    uint64_t limit_ms = idle_limit_ms(conn, &reason), first_byte_ms = first_byte_deadline_ms(conn);
 
+    if (conn->ends_ms > 0 && now_ms >= conn->ends_ms) {
+        conn_end(conn, END_MAX_DURATION);
+        return;
+    }
+    if (first_byte_ms > 0 && now_ms >= first_byte_ms) {
+        connect_on_first_byte_timeout(conn, now_ms);
+        return;
+    }
     if (!conn->settled && now_ms - conn->started_ms >= FIRST_LOOK_MS)
         set_keepalive(conn);
     if (timeouts->dead_peer_ms > 0) {
@@ -90,7 +112,8 @@ static void look(struct conn *conn, uint64_t now_ms)
             return;
         }
         if (is_dead(&conn->upstream, timeouts->dead_peer_ms, now_ms)) {
-            conn_end(conn, END_UPSTREAM_DEAD);
+            if (!connect_retries_cut(conn, now_ms))
+                conn_end(conn, END_UPSTREAM_DEAD);
             return;
         }
     }
@@ -105,7 +128,9 @@ static void on_timer(struct timer *timer, uint64_t now_ms)
 {
     struct conn *conn = CONTAINER_OF(timer, struct conn, timer);
 
-    if (conn->state == CONN_CONNECTING || conn->state == CONN_BACKOFF)
+    if (conn->state == CONN_PENDING)
+        pending_on_timer(conn);
+    else if (conn->state == CONN_CONNECTING || conn->state == CONN_BACKOFF)
         connect_on_timer(conn);
     else if (conn->state == CONN_ENDING)
         relay_on_ending_timer(conn, now_ms);
@@ -118,6 +143,14 @@ static void on_timer(struct timer *timer, uint64_t now_ms)
 void timeouts_init(struct conn *conn)
 {
     conn->timer.fire = on_timer;
+}
+
+void timeouts_limit_duration(struct conn *conn)
+{
+    uint64_t most_ms = conn->cluster->config->timeouts.max_duration_ms;
+
+    if (most_ms > 0)
+        conn->ends_ms = conn->started_ms + most_ms - random_below(&conn->worker->random, most_ms / 10 + 1);
 }
 
 void timeouts_begin(struct conn *conn, uint64_t now_ms)

@@ -22,9 +22,15 @@
       "The last attempt failed in another way; the log says how.")                                                  \
     X(UNMATCHED, "unmatched", TRANSPORT_CLOSE_RESET,                                                                \
       "No cluster matches, and intercept.outbound.unmatched is refuse.")                                            \
+    X(NO_ENDPOINT, "no_endpoint", TRANSPORT_CLOSE_RESET, "The cluster has no endpoint.")                            \
     X(CIRCUIT_BREAKER, "circuit_breaker", TRANSPORT_CLOSE_RESET,                                                    \
-      "The cluster has circuit_breaker.max_connections already.")                                                   \
+      "The cluster has circuit_breaker.max_connections already, and max_pending wait.")                             \
+    X(PENDING_TIMEOUT, "pending_timeout", TRANSPORT_CLOSE_RESET,                                                    \
+      "It waited for circuit_breaker.pending_timeout, and none of the cluster's connections ended.")                \
     X(MAX_CONNECTIONS, "max_connections", TRANSPORT_CLOSE_RESET, "The process has limits.max_connections already.") \
+    X(FIRST_BYTE_TIMEOUT, "first_byte_timeout", TRANSPORT_CLOSE_RESET,                                              \
+      "The upstream sent nothing for timeouts.first_byte.")                                                         \
+    X(MAX_DURATION, "max_duration", TRANSPORT_CLOSE_RESET, "It lasted for timeouts.max_duration.")                  \
     X(IDLE_TIMEOUT, "idle_timeout", TRANSPORT_CLOSE_RESET, "No byte passed for timeouts.idle.")                     \
     X(HALF_CLOSE_TIMEOUT, "half_close_timeout", TRANSPORT_CLOSE_RESET,                                              \
       "One side had finished sending, and no byte passed for timeouts.half_close.")                                 \

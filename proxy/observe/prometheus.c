@@ -2,6 +2,9 @@
 
 #include <inttypes.h>
 
+#include "base/macros.h"
+#include "proxy/upstream/balancer.h"
+
 /* Calls `each` for every cluster and direction that has had a connection. */
 static void for_each_row(const struct counter_view *view, struct strbuf *text,
                          void (*each)(const struct counters *sum, const char *labels, struct strbuf *text))
@@ -71,6 +74,66 @@ static void append_connect_failures(const struct counters *sum, const char *labe
     }
 }
 
+static void append_cluster_gauge(const struct counter_view *view, struct strbuf *text, const char *name,
+                                 unsigned long (*value)(struct cluster *cluster))
+{
+    for (size_t i = 0; view->clusters && i < view->clusters->count; i++)
+        strbuf_printf(text, "%s{cluster=\"%s\"} %lu\n", name, view->clusters->clusters[i].config->name,
+                      value(&view->clusters->clusters[i]));
+}
+
+static unsigned long pending_of(struct cluster *cluster)
+{
+    return atomic_load_explicit(&cluster->pending.count, memory_order_relaxed);
+}
+
+static unsigned long pending_overflows_of(struct cluster *cluster)
+{
+    return atomic_load_explicit(&cluster->pending_overflows, memory_order_relaxed);
+}
+
+static unsigned long retry_overflows_of(struct cluster *cluster)
+{
+    return atomic_load_explicit(&cluster->retry_overflows, memory_order_relaxed);
+}
+
+static unsigned long endpoints_of(struct cluster *cluster)
+{
+    struct endpoint_set *set = cluster_get_endpoints(cluster);
+    unsigned long count = set ? set->count : 0;
+
+    endpoint_set_unref(set);
+    return count;
+}
+
+static unsigned long healthy_of(struct cluster *cluster)
+{
+    struct endpoint_set *set = cluster_get_endpoints(cluster);
+    unsigned long count = set ? balancer_count_healthy(set) : 0;
+
+    endpoint_set_unref(set);
+    return count;
+}
+
+static unsigned long ejections_of(struct cluster *cluster)
+{
+    return atomic_load_explicit(&cluster->ejections, memory_order_relaxed);
+}
+
+static const struct {
+    const char *name, *type, *help;
+    unsigned long (*value)(struct cluster *cluster);
+} cluster_families[] = {
+    { "outrigger_cluster_endpoints", "gauge", "Endpoints; 0 with original_destination.", endpoints_of },
+    { "outrigger_cluster_healthy_endpoints", "gauge", "Endpoints that are neither ejected nor on trial.", healthy_of },
+    { "outrigger_cluster_pending", "gauge", "Connections that wait for one of the cluster's to end.", pending_of },
+    { "outrigger_cluster_pending_overflows_total", "counter", "Connections that circuit_breaker.max_pending refused.",
+      pending_overflows_of },
+    { "outrigger_cluster_retry_overflows_total", "counter",
+      "Retries that retry.budget or circuit_breaker.max_retries refused.", retry_overflows_of },
+    { "outrigger_cluster_ejections_total", "counter", "Endpoints that outlier_detection ejected.", ejections_of },
+};
+
 void prometheus_append(const struct counter_view *view, bool ready, struct strbuf *text)
 {
     begin_family(text, "outrigger_build_info", "gauge", "Always 1; the version is a label.");
@@ -89,4 +152,8 @@ void prometheus_append(const struct counter_view *view, bool ready, struct strbu
     for_each_row(view, text, append_retries);
     begin_family(text, "outrigger_connect_failures_total", "counter", "Attempts that failed, by cause.");
     for_each_row(view, text, append_connect_failures);
+    for (size_t i = 0; i < ARRAY_SIZE(cluster_families); i++) {
+        begin_family(text, cluster_families[i].name, cluster_families[i].type, cluster_families[i].help);
+        append_cluster_gauge(view, text, cluster_families[i].name, cluster_families[i].value);
+    }
 }

@@ -18,10 +18,12 @@ static json_t *describe_endpoint(const struct endpoint *endpoint)
 {
     char address[SOCKADDR_TEXT_SIZE];
 
-    return json_pack("{s:s, s:i, s:o, s:o}", "address", sockaddr_format(&endpoint->address.any, address), "active",
+    return json_pack("{s:s, s:s, s:i, s:o, s:o, s:o}", "address", sockaddr_format(&endpoint->address.any, address),
+                     "health", endpoint_health_name(endpoint), "active",
                      (int)atomic_load_explicit(&endpoint->active, memory_order_relaxed), "connects",
                      json_count(atomic_load_explicit(&endpoint->connects, memory_order_relaxed)), "connect_failures",
-                     json_count(atomic_load_explicit(&endpoint->connect_failures, memory_order_relaxed)));
+                     json_count(atomic_load_explicit(&endpoint->connect_failures, memory_order_relaxed)), "ejections",
+                     json_count(atomic_load_explicit(&endpoint->outlier.ejected, memory_order_relaxed)));
 }
 
 static json_t *describe_direction(const struct counters *sum, enum direction direction)
@@ -44,20 +46,27 @@ static json_t *describe_direction(const struct counters *sum, enum direction dir
                      "retries", json_count(sum->retries), "connect_failures", failures, "ended", ended);
 }
 
-static json_t *describe_cluster(const struct counter_view *view, const struct cluster *cluster)
+static json_t *describe_cluster(const struct counter_view *view, struct cluster *cluster)
 {
     json_t *endpoints = json_array(), *traffic = json_array();
+    struct endpoint_set *set = cluster_get_endpoints(cluster);
 
-    for (size_t i = 0; i < cluster->endpoint_count; i++)
-        json_array_append_new(endpoints, describe_endpoint(&cluster->endpoints[i]));
+    for (size_t i = 0; set && i < set->count; i++)
+        json_array_append_new(endpoints, describe_endpoint(set->slots[i].endpoint));
+    endpoint_set_unref(set);
     for (enum direction direction = 0; direction < DIRECTION_COUNT; direction++) {
         struct counters sum = counter_view_sum(view, cluster->index, direction);
 
         if (sum.opened > 0)
             json_array_append_new(traffic, describe_direction(&sum, direction));
     }
-    return json_pack("{s:s, s:s, s:o, s:o}", "name", cluster->config->name, "discovery",
-                     cluster->config->discovery == DISCOVERY_STATIC ? "static" : "original_destination", "endpoints",
+    return json_pack("{s:s, s:s, s:i, s:i, s:o, s:o, s:o, s:o}", "name", cluster->config->name, "discovery",
+                     cluster->config->discovery == DISCOVERY_STATIC ? "static" : "original_destination", "active",
+                     (int)atomic_load_explicit(&cluster->active, memory_order_relaxed), "pending",
+                     (int)atomic_load_explicit(&cluster->pending.count, memory_order_relaxed), "pending_overflows",
+                     json_count(atomic_load_explicit(&cluster->pending_overflows, memory_order_relaxed)),
+                     "retry_overflows",
+                     json_count(atomic_load_explicit(&cluster->retry_overflows, memory_order_relaxed)), "endpoints",
                      endpoints, "traffic", traffic);
 }
 

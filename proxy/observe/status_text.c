@@ -75,22 +75,24 @@ static void append_endpoints(const struct counter_view *view, struct strbuf *tex
     bool headed = false;
 
     for (size_t i = 0; i < view->clusters->count; i++) {
-        const struct cluster *cluster = &view->clusters->clusters[i];
+        struct cluster *cluster = &view->clusters->clusters[i];
+        struct endpoint_set *set = cluster_get_endpoints(cluster);
 
-        for (size_t j = 0; j < cluster->endpoint_count; j++) {
-            const struct endpoint *endpoint = &cluster->endpoints[j];
+        for (size_t j = 0; set && j < set->count; j++) {
+            const struct endpoint *endpoint = set->slots[j].endpoint;
             char address[SOCKADDR_TEXT_SIZE];
 
             if (!headed)
-                strbuf_printf(text, "\n%-20s %-40s %7s %9s %9s\n", "CLUSTER", "ENDPOINT", "ACTIVE", "CONNECTS",
-                              "FAILURES");
+                strbuf_printf(text, "\n%-20s %-32s %-8s %7s %9s %9s\n", "CLUSTER", "ENDPOINT", "HEALTH", "ACTIVE",
+                              "CONNECTS", "FAILURES");
             headed = true;
-            strbuf_printf(text, "%-20s %-40s %7u %9lu %9lu\n", cluster->config->name,
-                          sockaddr_format(&endpoint->address.any, address),
+            strbuf_printf(text, "%-20s %-32s %-8s %7u %9lu %9lu\n", cluster->config->name,
+                          sockaddr_format(&endpoint->address.any, address), endpoint_health_name(endpoint),
                           atomic_load_explicit(&endpoint->active, memory_order_relaxed),
                           atomic_load_explicit(&endpoint->connects, memory_order_relaxed),
                           atomic_load_explicit(&endpoint->connect_failures, memory_order_relaxed));
         }
+        endpoint_set_unref(set);
     }
 }
 

@@ -177,7 +177,7 @@ int startup_start_workers(struct process *process)
     int r;
 
     shared->config = process->config;
-    r = cluster_set_new(process->config, &shared->clusters);
+    r = cluster_set_new(process->config, process->started_ms, &shared->clusters);
     if (r < 0)
         return r;
     if (process->config->intercept.present && process->config->intercept.inbound.mode == INBOUND_TPROXY) {

@@ -1,30 +1,62 @@
 #include "proxy/upstream/cluster.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
-static int init_cluster(struct cluster_set *set, const struct cluster_config *config, struct cluster **ret_cluster)
+#include "base/log.h"
+
+static bool is_near(const struct config *config, const struct cluster_config *cluster,
+                    const struct endpoint_config *endpoint)
+{
+    return cluster->load_balancing.zone_aware && config->zone && endpoint->zone &&
+           strcmp(config->zone, endpoint->zone) == 0;
+}
+
+/* The configured endpoints. Slow start is for those that come later. */
+static int make_endpoints(const struct config *config, struct cluster *cluster)
+{
+    size_t count = cluster->config->endpoints.count;
+    struct endpoint_slot *slots = calloc(count + 1, sizeof *slots);
+    int r = slots ? 0 : -ENOMEM;
+
+    for (size_t i = 0; r == 0 && i < count; i++) {
+        const struct endpoint_config *configured = &cluster->config->endpoints.items[i];
+
+        slots[i].endpoint = endpoint_new(&configured->address, 0);
+        slots[i].weight = (uint32_t)configured->weight;
+        slots[i].priority = (uint32_t)configured->priority;
+        slots[i].is_near = is_near(config, cluster->config, configured);
+        if (!slots[i].endpoint)
+            r = -ENOMEM;
+    }
+    if (r == 0)
+        r = endpoint_set_new(slots, count, &cluster->endpoints);
+    for (size_t i = 0; slots && i < count; i++)
+        endpoint_unref(slots[i].endpoint);
+    free(slots);
+    return r;
+}
+
+static int init_cluster(struct cluster_set *set, const struct cluster_config *config, uint64_t now_ms,
+                        struct cluster **ret_cluster)
 {
     struct cluster *cluster = &set->clusters[set->count];
 
     cluster->config = config;
     cluster->index = set->count;
-    if (config->endpoints.count > 0) {
-        cluster->endpoints = calloc(config->endpoints.count, sizeof *cluster->endpoints);
-        if (!cluster->endpoints)
-            return -ENOMEM;
-    }
-    cluster->endpoint_count = config->endpoints.count;
-    for (size_t i = 0; i < cluster->endpoint_count; i++)
-        cluster->endpoints[i].address = config->endpoints.items[i].address;
+    pthread_mutex_init(&cluster->mutex, NULL);
+    wait_queue_init(&cluster->pending);
+    retry_budget_init(&cluster->budget, &config->retry.budget, now_ms);
+    atomic_init(&cluster->generation, 1);
     set->count++;
     if (ret_cluster)
         *ret_cluster = cluster;
-    return 0;
+    return config->endpoints.count > 0 ? make_endpoints(set->config, cluster) : 0;
 }
 
-int cluster_set_new(const struct config *config, struct cluster_set **ret_set)
+int cluster_set_new(const struct config *config, uint64_t now_ms, struct cluster_set **ret_set)
 {
     size_t inbound_ports = config->intercept.inbound.ports.count;
     struct cluster_set *set = calloc(1, sizeof *set);
@@ -37,13 +69,13 @@ int cluster_set_new(const struct config *config, struct cluster_set **ret_set)
     if (!set->clusters)
         r = -ENOMEM;
     for (size_t i = 0; r == 0 && i < config->clusters.count; i++)
-        r = init_cluster(set, &config->clusters.items[i], NULL);
+        r = init_cluster(set, &config->clusters.items[i], now_ms, NULL);
     for (size_t i = 0; r == 0 && i < inbound_ports; i++)
-        r = init_cluster(set, &config->intercept.inbound.ports.items[i].cluster, NULL);
+        r = init_cluster(set, &config->intercept.inbound.ports.items[i].cluster, now_ms, NULL);
     if (r == 0)
-        r = init_cluster(set, &config->inbound, &set->inbound);
+        r = init_cluster(set, &config->inbound, now_ms, &set->inbound);
     if (r == 0)
-        r = init_cluster(set, &config->passthrough, &set->passthrough);
+        r = init_cluster(set, &config->passthrough, now_ms, &set->passthrough);
     if (r < 0) {
         cluster_set_free(set);
         return r;
@@ -56,8 +88,12 @@ void cluster_set_free(struct cluster_set *set)
 {
     if (!set)
         return;
-    for (size_t i = 0; i < set->count; i++)
-        free(set->clusters[i].endpoints);
+    for (size_t i = 0; i < set->count; i++) {
+        endpoint_set_unref(set->clusters[i].endpoints);
+        wait_queue_done(&set->clusters[i].pending);
+        retry_budget_done(&set->clusters[i].budget);
+        pthread_mutex_destroy(&set->clusters[i].mutex);
+    }
     free(set->clusters);
     free(set);
 }
@@ -97,22 +133,76 @@ struct cluster *cluster_set_find(const struct cluster_set *set, const char *name
     return NULL;
 }
 
-bool cluster_acquire(struct cluster *cluster)
+struct endpoint_set *cluster_get_endpoints(struct cluster *cluster)
 {
+    struct endpoint_set *endpoints;
+
+    pthread_mutex_lock(&cluster->mutex);
+    endpoints = cluster->endpoints;
+    if (endpoints)
+        endpoint_set_ref(endpoints);
+    pthread_mutex_unlock(&cluster->mutex);
+    return endpoints;
+}
+
+const struct endpoint_set *cluster_view_get(struct cluster_view *view, struct cluster *cluster)
+{
+    if (view->generation == atomic_load_explicit(&cluster->generation, memory_order_acquire))
+        return view->endpoints;
+    endpoint_set_unref(view->endpoints);
+    /* First the number: should the endpoints change in between, the next call looks again. */
+    view->generation = atomic_load_explicit(&cluster->generation, memory_order_acquire);
+    view->endpoints = cluster_get_endpoints(cluster);
+    return view->endpoints;
+}
+
+void cluster_view_done(struct cluster_view *view)
+{
+    endpoint_set_unref(view->endpoints);
+    *view = (struct cluster_view){ 0 };
+}
+
+/* One of the cluster's connections, whoever waits. */
+static bool take_place(void *owner)
+{
+    struct cluster *cluster = owner;
     uint64_t limit = cluster->config->circuit_breaker.max_connections;
-    unsigned count = atomic_load_explicit(&cluster->active, memory_order_relaxed);
+    unsigned count = atomic_load(&cluster->active);
 
     do {
         if (limit != CONFIG_UNLIMITED && count >= limit)
             return false;
-    } while (!atomic_compare_exchange_weak_explicit(&cluster->active, &count, count + 1, memory_order_relaxed,
-                                                    memory_order_relaxed));
+    } while (!atomic_compare_exchange_weak(&cluster->active, &count, count + 1));
     return true;
+}
+
+bool cluster_acquire(struct cluster *cluster)
+{
+    return atomic_load_explicit(&cluster->pending.count, memory_order_relaxed) == 0 && take_place(cluster);
 }
 
 void cluster_release(struct cluster *cluster)
 {
-    atomic_fetch_sub_explicit(&cluster->active, 1, memory_order_relaxed);
+    atomic_fetch_sub(&cluster->active, 1);
+    if (atomic_load(&cluster->pending.count) > 0)
+        wait_queue_grant(&cluster->pending, take_place, cluster);
+}
+
+bool cluster_wait(struct cluster *cluster, struct waiter *waiter)
+{
+    const struct circuit_breaker_config *limits = &cluster->config->circuit_breaker;
+
+    if (limits->pending_timeout_ms > 0 &&
+        wait_queue_add(&cluster->pending, waiter, (unsigned)limits->max_pending, take_place, cluster))
+        return true;
+    atomic_fetch_add_explicit(&cluster->pending_overflows, 1, memory_order_relaxed);
+    return false;
+}
+
+void cluster_stop_waiting(struct cluster *cluster, struct waiter *waiter)
+{
+    if (!wait_queue_remove(&cluster->pending, waiter))
+        cluster_release(cluster);
 }
 
 unsigned cluster_next_turn(struct cluster *cluster)
@@ -120,9 +210,110 @@ unsigned cluster_next_turn(struct cluster *cluster)
     return atomic_fetch_add_explicit(&cluster->turn, 1, memory_order_relaxed);
 }
 
-struct endpoint *cluster_pick(const struct cluster *cluster, unsigned turn, unsigned attempt)
+bool cluster_begin_retry(struct cluster *cluster, uint64_t now_ms)
 {
-    if (cluster->endpoint_count == 0)
-        return NULL;
-    return &cluster->endpoints[((size_t)turn + attempt) % cluster->endpoint_count];
+    uint64_t most = cluster->config->circuit_breaker.max_retries;
+    unsigned before = atomic_fetch_add_explicit(&cluster->retrying, 1, memory_order_relaxed);
+
+    if ((most == CONFIG_UNLIMITED || before < most) &&
+        retry_budget_take(&cluster->budget, &cluster->config->retry.budget,
+                          atomic_load_explicit(&cluster->turn, memory_order_relaxed), now_ms))
+        return true;
+    cluster_end_retry(cluster);
+    atomic_fetch_add_explicit(&cluster->retry_overflows, 1, memory_order_relaxed);
+    return false;
+}
+
+void cluster_end_retry(struct cluster *cluster)
+{
+    atomic_fetch_sub_explicit(&cluster->retrying, 1, memory_order_relaxed);
+}
+
+void cluster_pick(struct cluster *cluster, struct balancer_request *request, struct attempt_target *ret_target)
+{
+    *ret_target = (struct attempt_target){ 0 };
+    request->config = cluster->config;
+    request->all_healthy = !atomic_load_explicit(&cluster->is_impaired, memory_order_relaxed);
+    ret_target->endpoint = balancer_pick(request, &ret_target->trial);
+    if (!ret_target->endpoint)
+        return;
+    endpoint_ref(ret_target->endpoint);
+    atomic_fetch_add_explicit(&ret_target->endpoint->active, 1, memory_order_relaxed);
+}
+
+/* With the mutex held, after a change of health. */
+static void look_at_health(struct cluster *cluster)
+{
+    atomic_store_explicit(&cluster->is_impaired, balancer_count_healthy(cluster->endpoints) < cluster->endpoints->count,
+                          memory_order_relaxed);
+}
+
+void cluster_report_success(struct cluster *cluster, struct attempt_target *target, uint64_t now_ms)
+{
+    char address[SOCKADDR_TEXT_SIZE];
+
+    if (!target->endpoint)
+        return;
+    if (outlier_succeed(&target->endpoint->outlier, &cluster->config->outlier_detection, target->trial, now_ms)) {
+        pthread_mutex_lock(&cluster->mutex);
+        look_at_health(cluster);
+        pthread_mutex_unlock(&cluster->mutex);
+        log_info("cluster %s: endpoint %s is back: its trial succeeded", cluster->config->name,
+                 sockaddr_format(&target->endpoint->address.any, address));
+    }
+    target->trial = 0;
+}
+
+/* Whether one more may be ejected. With the mutex held. */
+static bool may_eject(const struct cluster *cluster)
+{
+    size_t count = cluster->endpoints->count, ejected = 0;
+
+    for (size_t i = 0; i < count; i++)
+        ejected += !outlier_is_closed(&cluster->endpoints->slots[i].endpoint->outlier);
+    return (ejected + 1) * 10000 <= count * cluster->config->outlier_detection.max_ejected;
+}
+
+static void eject(struct cluster *cluster, struct attempt_target *target, struct random *random, uint64_t now_ms)
+{
+    struct outlier *outlier = &target->endpoint->outlier;
+    char address[SOCKADDR_TEXT_SIZE];
+    uint64_t time_ms = 0;
+
+    pthread_mutex_lock(&cluster->mutex);
+    if (!outlier_is_closed(outlier) || may_eject(cluster))
+        time_ms = outlier_eject(outlier, &cluster->config->outlier_detection, now_ms, random);
+    look_at_health(cluster);
+    pthread_mutex_unlock(&cluster->mutex);
+    if (time_ms == 0)
+        return;
+    atomic_fetch_add_explicit(&cluster->ejections, 1, memory_order_relaxed);
+    log_warning("cluster %s: endpoint %s is ejected for %" PRIu64 " ms: %s", cluster->config->name,
+                sockaddr_format(&target->endpoint->address.any, address), time_ms,
+                target->trial != 0 ? "its trial failed" : "too many failures in a row");
+}
+
+void cluster_report_failure(struct cluster *cluster, struct attempt_target *target, struct random *random,
+                            uint64_t now_ms)
+{
+    const struct outlier_config *config = &cluster->config->outlier_detection;
+
+    if (!target->endpoint)
+        return;
+    /* What was begun before an ejection tells nothing new. */
+    if (target->trial != 0 ||
+        (outlier_is_closed(&target->endpoint->outlier) && outlier_count_failure(&target->endpoint->outlier, config)))
+        eject(cluster, target, random, now_ms);
+    target->trial = 0;
+}
+
+void cluster_let_go(struct cluster *cluster, struct attempt_target *target, uint64_t now_ms)
+{
+    (void)cluster;
+    if (!target->endpoint)
+        return;
+    outlier_abandon_trial(&target->endpoint->outlier, target->trial, now_ms);
+    atomic_fetch_sub_explicit(&target->endpoint->active, 1, memory_order_relaxed);
+    endpoint_unref(target->endpoint);
+    *target = (struct attempt_target){ 0 };
 }

@@ -1,29 +1,34 @@
 /*
- * Clusters and endpoints while the proxy runs: the configuration's with the counts that all workers share.
- * Owner: the process. Thread: any; the counts are atomic, the rest does not change.
+ * Clusters while the proxy runs: the configuration's, with their endpoints and the counts that all workers share.
+ * Owner: the process. Thread: any, but for what says otherwise.
  */
 #pragma once
 
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 
 #include "proxy/config/model.h"
-
-struct endpoint {
-    union sockaddr_any address;
-    atomic_uint active;    /* connections */
-    atomic_ulong connects; /* attempts that succeeded */
-    atomic_ulong connect_failures;
-};
+#include "proxy/upstream/balancer.h"
+#include "proxy/upstream/endpoint_set.h"
+#include "proxy/upstream/retry_budget.h"
+#include "proxy/upstream/wait_queue.h"
 
 struct cluster {
     const struct cluster_config *config; /* borrowed from the configuration */
     size_t index;                        /* in the set */
-    size_t endpoint_count;               /* 0 for original_destination */
-    struct endpoint *endpoints;
-    atomic_uint turn;   /* round robin */
-    atomic_uint active; /* connections */
+    pthread_mutex_t mutex;               /* of `endpoints`, and of changes of their health */
+    struct endpoint_set *endpoints;      /* the newest; read by cluster_view_get(). NULL for original_destination */
+    atomic_uint generation;              /* changes with `endpoints` */
+    atomic_bool is_impaired;             /* some endpoint is not healthy */
+    atomic_uint turn;                    /* connections so far */
+    atomic_uint active;                  /* connections */
+    atomic_uint retrying;                /* of them, that are being retried */
+    struct wait_queue pending;
+    struct retry_budget budget;
+    atomic_ulong pending_overflows, retry_overflows; /* refused: by max_pending; by budget or max_retries */
+    atomic_ulong ejections;
 };
 
 struct cluster_set {
@@ -38,7 +43,7 @@ struct cluster_set {
  * ret_set      set on success only; release with cluster_set_free()
  * `config` is borrowed and must live longer. Returns 0 or -ENOMEM.
  */
-int cluster_set_new(const struct config *config, struct cluster_set **ret_set);
+int cluster_set_new(const struct config *config, uint64_t now_ms, struct cluster_set **ret_set);
 void cluster_set_free(struct cluster_set *set);
 
 /* Where a captured outbound connection goes: the most specific match, or NULL. */
@@ -49,13 +54,55 @@ struct cluster *cluster_set_match_inbound(const struct cluster_set *set, uint16_
 
 struct cluster *cluster_set_find(const struct cluster_set *set, const char *name);
 
-/* Takes one of the cluster's connections; false when circuit_breaker.max_connections is reached. */
+/* One thread's view of a cluster's endpoints, so that looking at them takes no lock. An all-zero struct has none. */
+struct cluster_view {
+    struct endpoint_set *endpoints;
+    unsigned generation;
+};
+
+/* The newest endpoints, or NULL for original_destination. They stay until the view's next call. Thread: the view's. */
+const struct endpoint_set *cluster_view_get(struct cluster_view *view, struct cluster *cluster);
+void cluster_view_done(struct cluster_view *view);
+
+/* The newest endpoints, as a reference of the caller's; NULL for original_destination. */
+struct endpoint_set *cluster_get_endpoints(struct cluster *cluster);
+
+/* Takes one of the cluster's connections; false when circuit_breaker.max_connections is reached, or others wait. */
 bool cluster_acquire(struct cluster *cluster);
 void cluster_release(struct cluster *cluster);
+
+/*
+ * Waits for one. Returns false when circuit_breaker.max_pending wait already, or nothing may. Its `granted` may be
+ * called before this returns.
+ */
+bool cluster_wait(struct cluster *cluster, struct waiter *waiter);
+
+/* Ends the waiting; a connection that was granted meanwhile is given back. */
+void cluster_stop_waiting(struct cluster *cluster, struct waiter *waiter);
 
 /* The place in the rotation at which a connection begins; its attempts go on from there. */
 unsigned cluster_next_turn(struct cluster *cluster);
 
-/* The endpoint for attempt number `attempt` (from 0): each once before any comes again. NULL for original_destination.
+/* May a connection be retried? Then it is counted until cluster_end_retry(). */
+bool cluster_begin_retry(struct cluster *cluster, uint64_t now_ms);
+void cluster_end_retry(struct cluster *cluster);
+
+/* Whose attempt it is that the functions below report, and how the endpoint was chosen. */
+struct attempt_target {
+    struct endpoint *endpoint; /* a reference; NULL for original_destination, or before the first attempt */
+    uint64_t trial;            /* see outlier.h */
+};
+
+/*
+ * Chooses the endpoint of an attempt, and counts it as active there. With none left, ret_target->endpoint is NULL.
+ * `request` has everything but `config` and `all_healthy`, which are set here.
  */
-struct endpoint *cluster_pick(const struct cluster *cluster, unsigned turn, unsigned attempt);
+void cluster_pick(struct cluster *cluster, struct balancer_request *request, struct attempt_target *ret_target);
+
+/* What came of it, once for each attempt. */
+void cluster_report_success(struct cluster *cluster, struct attempt_target *target, uint64_t now_ms);
+void cluster_report_failure(struct cluster *cluster, struct attempt_target *target, struct random *random,
+                            uint64_t now_ms);
+
+/* The attempt no longer counts at its endpoint; a trial that told nothing is given up. */
+void cluster_let_go(struct cluster *cluster, struct attempt_target *target, uint64_t now_ms);

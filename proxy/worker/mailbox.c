@@ -10,6 +10,7 @@ int mailbox_init(struct mailbox *mailbox)
     mailbox->first = 0;
     mailbox->count = 0;
     mailbox->commands = 0;
+    list_init(&mailbox->grants);
     mailbox->event_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     if (mailbox->event_fd < 0)
         return -errno;
@@ -36,6 +37,34 @@ void mailbox_command(struct mailbox *mailbox, enum mail_command command)
     mailbox->commands |= command;
     pthread_mutex_unlock(&mailbox->mutex);
     wake(mailbox);
+}
+
+void mailbox_grant(struct mailbox *mailbox, struct list_node *node)
+{
+    pthread_mutex_lock(&mailbox->mutex);
+    list_append(&mailbox->grants, node);
+    pthread_mutex_unlock(&mailbox->mutex);
+    wake(mailbox);
+}
+
+void mailbox_withdraw(struct mailbox *mailbox, struct list_node *node)
+{
+    pthread_mutex_lock(&mailbox->mutex);
+    list_remove(node);
+    pthread_mutex_unlock(&mailbox->mutex);
+}
+
+struct list_node *mailbox_take_grant(struct mailbox *mailbox)
+{
+    struct list_node *node = NULL;
+
+    pthread_mutex_lock(&mailbox->mutex);
+    if (!list_is_empty(&mailbox->grants)) {
+        node = mailbox->grants.next;
+        list_remove(node);
+    }
+    pthread_mutex_unlock(&mailbox->mutex);
+    return node;
 }
 
 unsigned mailbox_take_commands(struct mailbox *mailbox)

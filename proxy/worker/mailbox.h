@@ -5,6 +5,8 @@
 #include <pthread.h>
 #include <stddef.h>
 
+#include "base/list.h"
+
 #define MAILBOX_SIZE 1024
 
 /* Commands are bits of their own, so that they always arrive, whatever the ring holds. */
@@ -22,7 +24,8 @@ struct mail {
 struct mailbox {
     pthread_mutex_t mutex;
     int event_fd;
-    unsigned commands; /* enum mail_command */
+    unsigned commands;       /* enum mail_command */
+    struct list_node grants; /* of waiters whose turn has come */
     size_t first, count;
     struct mail ring[MAILBOX_SIZE];
 };
@@ -36,6 +39,15 @@ int mailbox_send(struct mailbox *mailbox, struct mail mail);
 
 /* Any thread. Cannot fail. */
 void mailbox_command(struct mailbox *mailbox, enum mail_command command);
+
+/* Any thread. A waiter's turn has come; the node stays its waiter's. Cannot fail. */
+void mailbox_grant(struct mailbox *mailbox, struct list_node *node);
+
+/* The owner. The waiter goes away: its grant, if it is still in the box, goes too. */
+void mailbox_withdraw(struct mailbox *mailbox, struct list_node *node);
+
+/* The owner. The next grant, or NULL. */
+struct list_node *mailbox_take_grant(struct mailbox *mailbox);
 
 /* The owner. Takes the commands given since the last call: bits of enum mail_command. */
 unsigned mailbox_take_commands(struct mailbox *mailbox);

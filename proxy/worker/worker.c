@@ -11,6 +11,7 @@
 #include "base/log.h"
 #include "base/macros.h"
 #include "proxy/conn/conn.h"
+#include "proxy/conn/pending.h"
 #include "proxy/net/sockopt.h"
 #include "proxy/worker/accept.h"
 
@@ -56,6 +57,7 @@ static void end_all(struct worker *worker)
 static void on_mail(evutil_socket_t fd, short what, void *argument)
 {
     struct worker *worker = argument;
+    struct list_node *grant;
     unsigned commands;
     struct mail mails[32];
     uint64_t wakes;
@@ -69,6 +71,8 @@ static void on_mail(evutil_socket_t fd, short what, void *argument)
         event_base_loopbreak(worker->base);
         return;
     }
+    while ((grant = mailbox_take_grant(&worker->mailbox)))
+        pending_on_grant(grant);
     while ((count = mailbox_take(&worker->mailbox, mails, ARRAY_SIZE(mails))) > 0) {
         for (size_t i = 0; i < count; i++)
             accept_adopt(&worker->listeners[mails[i].listener], mails[i].fd, clock_now_ms());
@@ -96,9 +100,10 @@ int worker_init(struct worker *worker, unsigned index, struct worker_shared *sha
         worker->base = event_base_new_with_config(choice);
         event_config_free(choice);
     }
+    worker->views = calloc(shared->clusters->count, sizeof *worker->views);
     worker->means.scratch = aligned_alloc(SCRATCH_ALIGNMENT, PUMP_SCRATCH_SIZE);
     r = counter_shard_init(&worker->counters, shared->clusters->count);
-    if (!worker->base || !worker->means.scratch || r < 0)
+    if (!worker->base || !worker->views || !worker->means.scratch || r < 0)
         return -ENOMEM;
     worker->means.budget.memory = &shared->buffer_memory;
     worker->means.most_queued = shared->config->limits.buffer_per_connection_bytes;
@@ -132,6 +137,9 @@ void worker_done(struct worker *worker)
     free(worker->listeners);
     timers_done(&worker->timers);
     buffer_budget_done(&worker->means.budget);
+    for (size_t i = 0; worker->views && i < worker->shared->clusters->count; i++)
+        cluster_view_done(&worker->views[i]);
+    free(worker->views);
     free(worker->means.scratch);
     counter_shard_done(&worker->counters);
     if (worker->base)

@@ -53,6 +53,7 @@ struct worker {
     struct timers timers;
     struct pump_means means;
     struct counter_shard counters; /* shared, see counters.h */
+    struct cluster_view *views;    /* one for each cluster */
     struct random random;
     struct mailbox mailbox; /* shared */
     struct event mail_event, heartbeat_event, graves_event;

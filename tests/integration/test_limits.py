@@ -33,7 +33,7 @@ def test_one_more_than_max_connections_is_reset_and_a_free_place_is_used(serve, 
 
 def test_circuit_breaker_limit_of_one_is_one_over_all_workers(serve, plain):
     server = serve(echo)
-    proxy, port = plain([server.port], {"circuit_breaker": {"max_connections": 1}}, workers=4)
+    proxy, port = plain([server.port], {"circuit_breaker": {"max_connections": 1, "pending_timeout": 0}}, workers=4)
     client = served(port)
     for _ in range(20):
         assert outcome(port, b"x") == (b"", "reset")
@@ -104,7 +104,7 @@ def test_too_high_a_limit_is_lowered_and_control_keeps_its_descriptors(serve, pr
 
 
 def test_reset_refusals_leak_nothing(serve, plain):
-    proxy, port = plain([serve(echo).port], {"circuit_breaker": {"max_connections": 1}})
+    proxy, port = plain([serve(echo).port], {"circuit_breaker": {"max_connections": 1, "pending_timeout": 0}})
     client = served(port)
     before = len(os.listdir(f"/proc/{proxy.pid}/fd"))
     for _ in range(300):

@@ -22,7 +22,7 @@ def test_refused_upstream_ends_with_a_reset_at_once(plain):
 
 def test_next_endpoint_serves_when_others_refuse(serve, plain):
     server = serve(echo)
-    proxy, port = plain([free_port(), free_port(), server.port])
+    proxy, port = plain([free_port(), free_port(), server.port], {"outlier_detection": {"consecutive_failures": 0}})
     for _ in range(9):
         assert exchange(port, b"hello") == b"hello"
     eventually(lambda: proxy.ended("test") == {"completed": 9}, what="the account")
@@ -59,7 +59,7 @@ def test_backoff_comes_once_every_endpoint_was_tried(plain):
 
 def test_upstream_that_comes_back_serves_those_who_wait(serve, plain):
     port_upstream = free_port()
-    _, port = plain([port_upstream], {"retry": {"attempts": 100, "backoff": {"base": "20ms", "max": "100ms"}}})
+    _, port = plain([port_upstream], {"retry": {"attempts": 100, "backoff": {"base": "20ms", "max": "100ms"}, "budget": {"burst": 2000}}})
     results = []
     threads = [threading.Thread(target=lambda: results.append(exchange(port, b"patience"))) for _ in range(20)]
     for thread in threads:

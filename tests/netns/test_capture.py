@@ -1,5 +1,6 @@
 """Unmodified clients through both sidecars: captured by the rules, carried exactly, refused when the proxy is dead."""
 
+import contextlib
 import hashlib
 import os
 import re
@@ -313,7 +314,7 @@ def test_blackholed_endpoint_times_out_and_the_next_is_tried(mesh, pods):
     server = pods[1].inside(lambda: Server(echo, host=SERVER, port=9201))
     both = mesh(client={"clusters": [{"name": "two", "match": [{"addresses": ["10.96.0.2"]}],
                                       "endpoints": [{"address": f"{SERVER}:9200"}, {"address": f"{SERVER}:9201"}],
-                                      "timeouts": {"connect": "300ms"}}]})
+                                      "timeouts": {"connect": "300ms"}, "load_balancing": {"policy": "round_robin"}}]})
     blackhole(both.server, 9200)
 
     def ask():
@@ -459,24 +460,25 @@ def try_connect(port):
 
 
 @pytest.mark.parametrize("mode", ["redirect", "tproxy"])
-def test_app_called_at_a_link_local_address_answers(pods, start, programs, mode):
-    """Regression: the app was dialled at that address, which says nothing without its interface."""
+def test_call_of_a_link_local_address_reaches_neither_the_app_nor_localhost(pods, start, programs, mode):
+    """What listens on localhost alone stays out of reach of the neighbours; the app itself cannot be dialled there (docs)."""
     client, server = pods
     local = server.run(["ip", "-6", "-o", "address", "show", "dev", "eth0", "scope", "link"]).stdout.split()[3].split("/")[0]
     server.run([os.path.join(programs, "outrigger-init"), "-m", mode])
-    proxy = start({"intercept": {"inbound": {"mode": mode}}, "drain": {"timeout": "500ms"}}, namespace=server,
-                  uid=1337 if mode == "redirect" else ROOT_AS_PROXY)
-    app = server.inside(lambda: Server(echo, host="::", port=8080, family=socket.AF_INET6))
-
-    def inside():
-        with socket.create_connection((f"{local}%eth0", 8080), timeout=10) as connection:
-            connection.sendall(b"hello")
-            connection.shutdown(socket.SHUT_WR)
-            return ending(connection)
-
+    start({"intercept": {"inbound": {"mode": mode}}, "drain": {"timeout": "500ms"}}, namespace=server,
+          uid=1337 if mode == "redirect" else ROOT_AS_PROXY)
+    apps = [server.inside(lambda host=host, port=port: Server(echo, host=host, port=port, family=socket.AF_INET6))
+            for host, port in (("::", 8080), ("::1", 7000))]
     # The address is usable a second or two after its interface came up.
     eventually(lambda: "tentative" not in server.run(["ip", "-6", "address", "show", "dev", "eth0"]).stdout +
                client.run(["ip", "-6", "address", "show", "dev", "eth0"]).stdout, timeout=10, what="the link-local addresses")
-    assert client.inside(inside) == (b"hello", "end")
-    eventually(lambda: proxy.ended("inbound", "inbound") == {"completed": 1}, what="through the proxy")
-    app.close()
+    for port in (8080, 7000):
+        def inside(port=port):
+            with socket.create_connection((f"{local}%eth0", port), timeout=10) as connection:
+                return ending(connection)
+
+        with contextlib.suppress(ConnectionResetError):
+            assert client.inside(inside) == (b"", "reset")
+    assert [app.accepted for app in apps] == [0, 0]
+    for app in apps:
+        app.close()

@@ -1,0 +1,113 @@
+#include "proxy/conn/attempt.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include "proxy/conn/conn.h"
+#include "proxy/worker/worker.h"
+
+struct tried {
+    size_t count, room;
+    struct endpoint *items[]; /* compared, never followed: they may be gone */
+};
+
+/* Only source_hash asks for it. */
+static uint64_t hash_of_client(const struct conn *conn)
+{
+    union inet_address client;
+    socklen_t length = sizeof client;
+
+    if (conn->cluster->config->load_balancing.policy != LB_SOURCE_HASH ||
+        getpeername(conn->client.transport.fd, &client.any, &length) < 0)
+        return 0;
+    if (client.family == AF_INET)
+        return endpoint_hash_bytes(&client.in.sin_addr, sizeof client.in.sin_addr);
+    return endpoint_hash_bytes(&client.in6.sin6_addr, sizeof client.in6.sin6_addr);
+}
+
+enum attempt_choice attempt_choose(struct conn *conn, uint64_t now_ms)
+{
+    struct worker *worker = conn->worker;
+    struct cluster *cluster = conn->cluster;
+    struct balancer_request request = { .tried = conn->tried ? conn->tried->items : NULL,
+                                        .tried_count = conn->tried ? conn->tried->count : 0,
+                                        .random = &worker->random,
+                                        .turn = conn->turn,
+                                        .now_ms = now_ms };
+
+    if (cluster->config->discovery == DISCOVERY_ORIGINAL_DESTINATION)
+        return ATTEMPT_CHOSEN;
+    request.set = cluster_view_get(&worker->views[cluster->index], cluster);
+    request.hash = hash_of_client(conn);
+    cluster_pick(cluster, &request, &conn->target);
+    if (conn->target.endpoint)
+        return ATTEMPT_CHOSEN;
+    return request.tried_count > 0 ? ATTEMPT_ALL_TRIED : ATTEMPT_NONE;
+}
+
+void attempt_succeeded(struct conn *conn, uint64_t now_ms)
+{
+    cluster_report_success(conn->cluster, &conn->target, now_ms);
+    attempt_forget_tried(conn);
+}
+
+static bool has_sent(const struct conn *conn)
+{
+    return conn->to_upstream.pump.bytes > conn->to_upstream.pump.queue.length;
+}
+
+/* What the proxy's own machine lacks is no fault of the endpoint. */
+static bool counts(const struct conn *conn, enum connect_cause cause, int error)
+{
+    uint64_t on = conn->cluster->config->outlier_detection.on;
+
+    switch (cause) {
+    case CONNECT_CAUSE_NO_DESCRIPTORS:
+        return false;
+    case CONNECT_CAUSE_RESET_BEFORE_REPLY:
+    case CONNECT_CAUSE_FIRST_BYTE_TIMEOUT:
+        return on & (has_sent(conn) ? OUTLIER_ON_RESET_BEFORE_REPLY : OUTLIER_ON_RESET_BEFORE_REQUEST);
+    default:
+        return (on & OUTLIER_ON_CONNECT) && error != -EADDRNOTAVAIL && error != -EACCES && error != -EPERM;
+    }
+}
+
+/* Without memory the endpoint may be tried again in this round. */
+static void remember_tried(struct conn *conn)
+{
+    size_t room = conn->cluster->config->retry.attempts;
+
+    if (!conn->tried && conn->target.endpoint) {
+        conn->tried = calloc(1, sizeof *conn->tried + room * sizeof *conn->tried->items);
+        if (conn->tried)
+            conn->tried->room = room;
+    }
+    if (conn->tried && conn->tried->count < conn->tried->room)
+        conn->tried->items[conn->tried->count++] = conn->target.endpoint;
+}
+
+void attempt_failed(struct conn *conn, enum connect_cause cause, int error, uint64_t now_ms)
+{
+    if (conn->target.endpoint && cause != CONNECT_CAUSE_NO_DESCRIPTORS)
+        atomic_fetch_add_explicit(&conn->target.endpoint->connect_failures, 1, memory_order_relaxed);
+    if (counts(conn, cause, error))
+        cluster_report_failure(conn->cluster, &conn->target, &conn->worker->random, now_ms);
+    remember_tried(conn);
+}
+
+void attempt_was_cut(struct conn *conn, uint64_t now_ms)
+{
+    if (counts(conn, CONNECT_CAUSE_RESET_BEFORE_REPLY, -ECONNRESET))
+        cluster_report_failure(conn->cluster, &conn->target, &conn->worker->random, now_ms);
+}
+
+void attempt_end(struct conn *conn, uint64_t now_ms)
+{
+    cluster_let_go(conn->cluster, &conn->target, now_ms);
+}
+
+void attempt_forget_tried(struct conn *conn)
+{
+    free(conn->tried);
+    conn->tried = NULL;
+}

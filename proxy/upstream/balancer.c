@@ -1,0 +1,132 @@
+#include "proxy/upstream/balancer.h"
+
+#include "proxy/config/model.h"
+#include "proxy/upstream/lb.h"
+
+static lb_strategy *const strategies[] = {
+    [LB_LEAST_CONNECTIONS] = lb_least_connections,
+    [LB_ROUND_ROBIN] = lb_round_robin,
+    [LB_RANDOM] = lb_random,
+    [LB_SOURCE_HASH] = lb_source_hash,
+};
+
+static bool is_healthy(const struct endpoint *endpoint)
+{
+    return outlier_is_closed(&endpoint->outlier);
+}
+
+static bool was_tried(const struct endpoint *endpoint, const struct balancer_request *request)
+{
+    for (size_t i = 0; i < request->tried_count; i++) {
+        if (request->tried[i] == endpoint)
+            return true;
+    }
+    return false;
+}
+
+static bool is_untried(const struct endpoint *endpoint, const void *argument)
+{
+    return !was_tried(endpoint, argument);
+}
+
+static bool is_healthy_and_untried(const struct endpoint *endpoint, const void *argument)
+{
+    return is_healthy(endpoint) && !was_tried(endpoint, argument);
+}
+
+static struct endpoint *choose(const struct balancer_request *request, const struct endpoint_level *level,
+                               bool (*is_usable)(const struct endpoint *, const void *))
+{
+    struct lb_choice choice = { .level = level,
+                                .is_usable = is_usable,
+                                .argument = request,
+                                .random = request->random,
+                                .turn = request->turn,
+                                .hash = request->hash,
+                                .slow_start_ms = request->config->load_balancing.slow_start_ms,
+                                .now_ms = request->now_ms };
+
+    return strategies[request->config->load_balancing.policy](&choice);
+}
+
+size_t balancer_count_healthy(const struct endpoint_set *set)
+{
+    size_t healthy = 0;
+
+    for (size_t i = 0; i < set->count; i++)
+        healthy += is_healthy(set->slots[i].endpoint);
+    return healthy;
+}
+
+/* The levels of one priority, from `first` on; returns the first behind them. */
+static size_t end_of_priority(const struct endpoint_set *set, size_t first)
+{
+    size_t end = first;
+
+    while (end < set->level_count && set->levels[end].priority == set->levels[first].priority)
+        end++;
+    return end;
+}
+
+/* Too few are healthy to carry everything: then all of them carry it (Envoy's panic threshold). */
+static bool is_in_panic(const struct balancer_request *request, size_t first, size_t end)
+{
+    size_t healthy = 0, count = 0;
+
+    for (size_t i = first; i < end; i++) {
+        for (size_t j = 0; j < request->set->levels[i].count; j++)
+            healthy += is_healthy(request->set->levels[i].slots[j].endpoint);
+        count += request->set->levels[i].count;
+    }
+    return healthy * 10000 < count * request->config->outlier_detection.panic_threshold;
+}
+
+/* The first endpoint whose time is up gets this connection, so that it comes back as soon as it may. */
+static struct endpoint *find_trial(const struct balancer_request *request, uint64_t *ret_trial)
+{
+    for (size_t i = 0; i < request->set->count; i++) {
+        struct endpoint *endpoint = request->set->slots[i].endpoint;
+
+        if (outlier_is_closed(&endpoint->outlier) || was_tried(endpoint, request))
+            continue;
+        *ret_trial = outlier_take_trial(&endpoint->outlier, &request->config->outlier_detection, request->now_ms);
+        if (*ret_trial != 0)
+            return endpoint;
+    }
+    return NULL;
+}
+
+/* In order of preference; `in_panic`: only what is_in_panic(), and all of that. */
+static struct endpoint *choose_by_priority(const struct balancer_request *request, bool in_panic)
+{
+    const struct endpoint_set *set = request->set;
+    size_t end;
+
+    for (size_t first = 0; first < set->level_count; first = end) {
+        end = end_of_priority(set, first);
+        if (!request->all_healthy && is_in_panic(request, first, end) != in_panic)
+            continue;
+        for (size_t i = first; i < end; i++) {
+            struct endpoint *endpoint = choose(request, &set->levels[i],
+                                               in_panic || request->all_healthy ? is_untried : is_healthy_and_untried);
+
+            if (endpoint)
+                return endpoint;
+        }
+    }
+    return NULL;
+}
+
+struct endpoint *balancer_pick(const struct balancer_request *request, uint64_t *ret_trial)
+{
+    struct endpoint *endpoint = NULL;
+
+    *ret_trial = 0;
+    if (!request->all_healthy)
+        endpoint = find_trial(request, ret_trial);
+    if (!endpoint)
+        endpoint = choose_by_priority(request, false);
+    if (!endpoint && !request->all_healthy)
+        endpoint = choose_by_priority(request, true);
+    return endpoint;
+}

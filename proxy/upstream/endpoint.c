@@ -1,0 +1,52 @@
+#include "proxy/upstream/endpoint.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+uint64_t endpoint_hash_bytes(const void *bytes, size_t length)
+{
+    uint64_t hash = 14695981039346656037ULL;
+
+    for (size_t i = 0; i < length; i++)
+        hash = (hash ^ ((const uint8_t *)bytes)[i]) * 1099511628211ULL;
+    return hash;
+}
+
+struct endpoint *endpoint_new(const union sockaddr_any *address, uint64_t now_ms)
+{
+    struct endpoint *endpoint = calloc(1, sizeof *endpoint);
+    char text[SOCKADDR_TEXT_SIZE];
+
+    if (!endpoint)
+        return NULL;
+    atomic_init(&endpoint->references, 1);
+    endpoint->address = *address;
+    sockaddr_format(&address->any, text);
+    endpoint->hash = endpoint_hash_bytes(text, strlen(text));
+    endpoint->added_ms = now_ms;
+    return endpoint;
+}
+
+void endpoint_ref(struct endpoint *endpoint)
+{
+    atomic_fetch_add_explicit(&endpoint->references, 1, memory_order_relaxed);
+}
+
+void endpoint_unref(struct endpoint *endpoint)
+{
+    if (endpoint && atomic_fetch_sub_explicit(&endpoint->references, 1, memory_order_acq_rel) == 1)
+        free(endpoint);
+}
+
+const char *endpoint_health_name(const struct endpoint *endpoint)
+{
+    switch (outlier_state(&endpoint->outlier)) {
+    case OUTLIER_OPEN:
+        return "ejected";
+    case OUTLIER_HALF_OPEN:
+        return "trial";
+    case OUTLIER_CLOSED:
+        break;
+    }
+    return "healthy";
+}

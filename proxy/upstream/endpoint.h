@@ -1,0 +1,36 @@
+/*
+ * One address that a cluster's connections go to, with what is known of it. It outlives the sets that it is in, so that
+ * its health and its connections do not depend on discovery.
+ *
+ * Owner: whoever holds a reference. Thread: any; the counts are atomic, the rest does not change.
+ */
+#pragma once
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/sockaddr.h"
+#include "proxy/upstream/outlier.h"
+
+struct endpoint {
+    atomic_uint references;
+    union sockaddr_any address;
+    uint64_t hash;     /* of the address */
+    uint64_t added_ms; /* when it came: slow start counts from here */
+    atomic_uint active;
+    atomic_ulong connects; /* attempts that succeeded */
+    atomic_ulong connect_failures;
+    struct outlier outlier;
+};
+
+/* One reference. NULL without memory. */
+struct endpoint *endpoint_new(const union sockaddr_any *address, uint64_t now_ms);
+void endpoint_ref(struct endpoint *endpoint);
+void endpoint_unref(struct endpoint *endpoint);
+
+/* "healthy", "ejected" or "trial", for people and metrics; stable names. */
+const char *endpoint_health_name(const struct endpoint *endpoint);
+
+/* FNV-1a. Pure. */
+uint64_t endpoint_hash_bytes(const void *bytes, size_t length);

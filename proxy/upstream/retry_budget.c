@@ -1,0 +1,53 @@
+#include "proxy/upstream/retry_budget.h"
+
+#include "base/macros.h"
+
+#define ONE 1000ULL /* a retry */
+
+void retry_budget_init(struct retry_budget *budget, const struct retry_budget_config *config, uint64_t now_ms)
+{
+    *budget = (struct retry_budget){ .balance = config->burst * ONE, .window_began_ms = now_ms, .last_ms = now_ms };
+    pthread_mutex_init(&budget->mutex, NULL);
+}
+
+void retry_budget_done(struct retry_budget *budget)
+{
+    pthread_mutex_destroy(&budget->mutex);
+}
+
+/* What came since the last look. Of a look back over more than a window, only a window's share counts. */
+static void earn(struct retry_budget *budget, const struct retry_budget_config *config, unsigned connections,
+                 uint64_t now_ms)
+{
+    uint64_t elapsed_ms = now_ms - budget->last_ms;
+    /* percent is in hundredths of a percent: 100% of a connection is 10000, and a whole retry is 1000 */
+    uint64_t earned = (uint64_t)(connections - budget->connections) * config->percent / 10;
+
+    if (elapsed_ms > config->window_ms)
+        earned = (uint64_t)((double)earned * (double)config->window_ms / (double)elapsed_ms);
+    earned += MIN(elapsed_ms, config->window_ms) * config->min_per_second;
+    budget->connections = connections;
+    budget->last_ms = now_ms;
+    if (now_ms - budget->window_began_ms >= config->window_ms) {
+        budget->earned_before = now_ms - budget->window_began_ms < 2 * config->window_ms ? budget->earned : 0;
+        budget->earned = 0;
+        budget->window_began_ms = now_ms;
+    }
+    budget->earned += earned;
+    budget->balance = MIN(budget->balance + earned, config->burst * ONE + budget->earned + budget->earned_before);
+}
+
+bool retry_budget_take(struct retry_budget *budget, const struct retry_budget_config *config, unsigned connections,
+                       uint64_t now_ms)
+{
+    bool taken;
+
+    pthread_mutex_lock(&budget->mutex);
+    if (now_ms >= budget->last_ms)
+        earn(budget, config, connections, now_ms);
+    taken = budget->balance >= ONE;
+    if (taken)
+        budget->balance -= ONE;
+    pthread_mutex_unlock(&budget->mutex);
+    return taken;
+}
