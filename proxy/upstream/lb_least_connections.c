@@ -32,8 +32,8 @@ struct endpoint *lb_least_connections(const struct lb_choice *choice)
     const struct endpoint_slot *one = lb_draw(choice), *other;
     uint64_t one_load, other_load;
 
-    if (!one)
-        return NULL;
+    if (!one || choice->level->count == 1)
+        return one ? one->endpoint : NULL;
     other = draw_other(choice, one);
     one_load = (uint64_t)atomic_load_explicit(&one->endpoint->active, memory_order_relaxed) + 1;
     other_load = (uint64_t)atomic_load_explicit(&other->endpoint->active, memory_order_relaxed) + 1;
