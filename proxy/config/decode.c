@@ -77,6 +77,7 @@ static int init_field(struct decode *decode, const struct field *field, void *ba
         memcpy(at, &value, sizeof value);
         return 0;
     case FIELD_PATH:
+    case FIELD_TEXT:
     case FIELD_UIDS:
         return field->def_text ? value_set_default(field, decode->arena, at) : 0;
     default:

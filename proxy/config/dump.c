@@ -66,6 +66,7 @@ static void dump_scalar(const struct field *field, const void *at, struct strbuf
     uint64_t value;
 
     switch (field->type) {
+    case FIELD_TEXT:
     case FIELD_NAME:
     case FIELD_PATH:
         memcpy(&string, at, sizeof string);
@@ -111,7 +112,8 @@ static bool is_left_out(const struct field *field, const void *at)
     uint64_t present;
 
     switch (field->type) {
-    case FIELD_NAME: /* a pointer */
+    case FIELD_TEXT: /* pointers */
+    case FIELD_NAME:
         memcpy(&present, at, sizeof present);
         return present == 0;
     case FIELD_CIDRS:

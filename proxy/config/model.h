@@ -152,6 +152,22 @@ struct match_config {
     struct port_list ports; /* empty = every port */
 };
 
+enum health_check_type {
+    HEALTH_CHECK_TCP,
+    HEALTH_CHECK_SEND_EXPECT,
+    HEALTH_CHECK_HTTP,
+    HEALTH_CHECK_NONE,
+};
+
+struct health_check_config {
+    uint64_t present;
+    uint64_t type; /* enum health_check_type */
+    uint64_t interval_ms, timeout_ms, rise, fall;
+    uint64_t port;             /* 0: the endpoint's */
+    const char *send, *expect; /* NULL: nothing */
+    const char *path, *host;   /* of HTTP; host NULL: "localhost" */
+};
+
 struct endpoint_config {
     union sockaddr_any address;
     uint64_t weight, priority;
@@ -174,6 +190,8 @@ struct cluster_config {
     struct retry_config retry;
     struct circuit_breaker_config circuit_breaker;
     struct outlier_config outlier_detection;
+    struct health_check_config health_check;
+    uint64_t close_on_unhealthy;
 };
 
 struct listener_config {

@@ -23,6 +23,8 @@ static const char *type_name(const struct field *field)
         return "one of";
     case FIELD_FLAGS:
         return "list of";
+    case FIELD_TEXT:
+        return "text";
     case FIELD_NAME:
         return "name";
     case FIELD_PATH:
@@ -104,9 +106,11 @@ static void describe_default(const struct field *field, struct strbuf *text)
             }
         }
         break;
+    case FIELD_TEXT:
     case FIELD_PATH:
     case FIELD_UIDS:
-        strbuf_printf(text, "`%s`", field->def_text);
+        if (field->def_text)
+            strbuf_printf(text, "`%s`", field->def_text);
         break;
     default:
         break;
@@ -149,11 +153,11 @@ void config_reference(struct strbuf *text)
 
         strbuf_printf(text, "\n## `%s`\n\n", field->key);
         if (field->section == &schema_defaults) {
-            strbuf_printf(text,
-                          "%s\n\nThe keys are `load_balancing`, `timeouts`, `retry`, `circuit_breaker` and "
-                          "`outlier_detection`, as in "
-                          "[`clusters`](#clusters).\n",
-                          field->doc);
+            strbuf_printf(
+                text,
+                "%s\n\nThe keys are those of [`clusters`](#clusters) that say how, not where: `load_balancing`, "
+                "`timeouts`, `retry`, `circuit_breaker`, `outlier_detection`, `health_check`, `close_on_unhealthy`.\n",
+                field->doc);
             continue;
         }
         strbuf_append(text, head);

@@ -28,6 +28,7 @@ static const char *const inbound_modes[] = { "redirect", "tproxy", NULL };
 static const char *const retry_causes[] = { "refused", "timeout", "unreachable", "reset_before_reply", NULL };
 
 static const char *const lb_policies[] = { "least_connections", "round_robin", "random", "source_hash", NULL };
+static const char *const health_check_types[] = { "tcp", "send_expect", "http", "none", NULL };
 static const char *const outlier_causes[] = { "connect", "reset_before_request", "reset_before_reply", NULL };
 
 static const struct field log_fields[] = {
@@ -410,6 +411,91 @@ static const struct field outlier_fields[] = {
 };
 static const struct section outlier_section = { .size = sizeof(struct outlier_config), FIELDS(outlier_fields) };
 
+static const struct field health_check_fields[] = {
+    { .key = "type",
+      .type = FIELD_ENUM,
+      .offset = offsetof(struct health_check_config, type),
+      .names = health_check_types,
+      .def = HEALTH_CHECK_TCP,
+      .reload = RELOAD_NEW_CONNECTIONS,
+      .doc =
+          "`tcp`: it accepts; `send_expect`: it answers `send` with `expect`; `http`: GET `path` has a status from 200 "
+          "to 399; "
+          "`none`: off." },
+    { .key = "interval",
+      .type = FIELD_DURATION,
+      .offset = offsetof(struct health_check_config, interval_ms),
+      .min = 10,
+      .max = DAY,
+      .def = 5 * SECOND,
+      .reload = RELOAD_NEW_CONNECTIONS,
+      .doc = "From the end of one check to the next, up to a tenth more or less at random." },
+    { .key = "timeout",
+      .type = FIELD_DURATION,
+      .offset = offsetof(struct health_check_config, timeout_ms),
+      .min = 1,
+      .max = HOUR,
+      .def = SECOND,
+      .reload = RELOAD_NEW_CONNECTIONS,
+      .doc = "For one check, whole." },
+    { .key = "rise",
+      .type = FIELD_NUMBER,
+      .offset = offsetof(struct health_check_config, rise),
+      .min = 1,
+      .max = 100,
+      .def = 2,
+      .reload = RELOAD_NEW_CONNECTIONS,
+      .doc = "Successes in a row that bring an endpoint back." },
+    { .key = "fall",
+      .type = FIELD_NUMBER,
+      .offset = offsetof(struct health_check_config, fall),
+      .min = 1,
+      .max = 100,
+      .def = 3,
+      .reload = RELOAD_NEW_CONNECTIONS,
+      .doc = "Failures in a row that make it unhealthy; the very first check alone decides, too." },
+    { .key = "port",
+      .type = FIELD_NUMBER,
+      .offset = offsetof(struct health_check_config, port),
+      .max = 65535,
+      .reload = RELOAD_NEW_CONNECTIONS,
+      .doc = "Another port of the endpoint to check; 0 = its own." },
+    { .key = "send",
+      .type = FIELD_TEXT,
+      .offset = offsetof(struct health_check_config, send),
+      .min = 1,
+      .max = 1024,
+      .reload = RELOAD_NEW_CONNECTIONS,
+      .doc =
+          "What `send_expect` sends, in double quotes with `\\r\\n` and the like; left out: nothing, for servers that "
+          "speak first." },
+    { .key = "expect",
+      .type = FIELD_TEXT,
+      .offset = offsetof(struct health_check_config, expect),
+      .min = 1,
+      .max = 1024,
+      .reload = RELOAD_NEW_CONNECTIONS,
+      .doc = "What is to be in the first 4 KiB of the answer; left out: nothing is waited for." },
+    { .key = "path",
+      .type = FIELD_TEXT,
+      .offset = offsetof(struct health_check_config, path),
+      .min = 1,
+      .max = 1024,
+      .def_text = "/",
+      .reload = RELOAD_NEW_CONNECTIONS,
+      .doc = "Of the HTTP request." },
+    { .key = "host",
+      .type = FIELD_TEXT,
+      .offset = offsetof(struct health_check_config, host),
+      .min = 1,
+      .max = 255,
+      .def_text = "localhost",
+      .reload = RELOAD_NEW_CONNECTIONS,
+      .doc = "Its Host header." },
+};
+static const struct section health_check_section = { .size = sizeof(struct health_check_config),
+                                                     FIELDS(health_check_fields) };
+
 static const struct field load_balancing_fields[] = {
     { .key = "policy",
       .type = FIELD_ENUM,
@@ -508,6 +594,19 @@ static const struct section endpoint_section = { .size = sizeof(struct endpoint_
           .offset = offsetof(struct cluster_config, load_balancing),                                                 \
           .section = &load_balancing_section,                                                                        \
           .doc = "Which endpoint gets the next connection." },                                                       \
+        { .key = "health_check",                                                                                     \
+          .type = FIELD_SECTION,                                                                                     \
+          .presence = PRESENCE_SWITCH,                                                                               \
+          .offset = offsetof(struct cluster_config, health_check),                                                   \
+          .section = &health_check_section,                                                                          \
+          .doc = "Endpoints are asked whether they are there, by the proxy itself. Left out: they are not, since "   \
+                 "outlier_detection notices what fails; `health_check: {}` turns it on." },                          \
+        { .key = "close_on_unhealthy",                                                                               \
+          .type = FIELD_BOOL,                                                                                        \
+          .offset = offsetof(struct cluster_config, close_on_unhealthy),                                             \
+          .reload = RELOAD_NEW_CONNECTIONS,                                                                          \
+          .doc = "Connections to an endpoint that a health check finds unhealthy are reset; by default they may go " \
+                 "on." },                                                                                            \
         { .key = "outlier_detection",                                                                                \
           .type = FIELD_SECTION,                                                                                     \
           .offset = offsetof(struct cluster_config, outlier_detection),                                              \

@@ -16,6 +16,7 @@ enum field_type {
     FIELD_BOOL,     /* uint64_t, 0 or 1 */
     FIELD_ENUM,     /* uint64_t, an index into `names` */
     FIELD_FLAGS,    /* uint64_t, a bit for each of `names` */
+    FIELD_TEXT,     /* const char *; any bytes but NUL */
     FIELD_NAME,     /* const char *; letters, digits, '-', '_', '.', ':' */
     FIELD_PATH,     /* const char *; absolute */
     FIELD_ADDRESS,  /* union sockaddr_any: IPv4 or IPv6 with port */

@@ -59,6 +59,9 @@ static json_t *describe_type(const struct field *field)
         return json_pack("{s:o}", "enum", describe_names(field));
     case FIELD_FLAGS:
         return json_pack("{s:s, s:{s:o}}", "type", "array", "items", "enum", describe_names(field));
+    case FIELD_TEXT:
+        return json_pack("{s:s, s:I, s:I}", "type", "string", "minLength", (json_int_t)field->min, "maxLength",
+                         (json_int_t)field->max);
     case FIELD_NAME:
         return json_pack("{s:s, s:s, s:I, s:I}", "type", "string", "pattern", "^[A-Za-z0-9._-]+$", "minLength",
                          (json_int_t)field->min, "maxLength", (json_int_t)field->max);
@@ -103,8 +106,9 @@ static json_t *describe_default(const struct field *field)
         return json_string(text);
     case FIELD_BOOL:
         return json_boolean(field->def != 0);
+    case FIELD_TEXT:
     case FIELD_PATH:
-        return json_string(field->def_text);
+        return field->def_text ? json_string(field->def_text) : NULL;
     default:
         return NULL;
     }

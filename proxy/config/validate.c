@@ -80,11 +80,39 @@ static void check_ejection(const struct validate *validate, const struct cluster
     complain(validate, inner, "longer than max_ejection; allowed: at most that");
 }
 
+static bool is_plain_text(const char *text)
+{
+    for (; *text; text++) {
+        if ((unsigned char)*text <= ' ' || *text == 0x7f)
+            return false;
+    }
+    return true;
+}
+
+static void check_health_check(const struct validate *validate, const struct cluster_config *cluster, const char *path)
+{
+    const struct health_check_config *check = &cluster->health_check;
+    char inner[MOST_PATH];
+
+    if (!check->present)
+        return;
+    snprintf(inner, sizeof inner, "%.64s.health_check.type", path);
+    if (check->type == HEALTH_CHECK_SEND_EXPECT && !check->send && !check->expect)
+        complain(validate, inner, "send_expect needs send, expect or both");
+    snprintf(inner, sizeof inner, "%.64s.health_check.path", path);
+    if (check->path[0] != '/' || !is_plain_text(check->path))
+        complain(validate, inner, "not a path; allowed: a slash, then characters without blanks");
+    snprintf(inner, sizeof inner, "%.64s.health_check.host", path);
+    if (!is_plain_text(check->host))
+        complain(validate, inner, "not a host; allowed: characters without blanks");
+}
+
 /* What `defaults` may set. */
 static void check_policies(const struct validate *validate, const struct cluster_config *cluster, const char *path)
 {
     check_backoff(validate, cluster, path);
     check_ejection(validate, cluster, path);
+    check_health_check(validate, cluster, path);
 }
 
 static void check_zones(const struct validate *validate, const struct cluster_config *cluster, const char *path)

@@ -146,6 +146,23 @@ static int parse_name(const struct field *field, const char *text, struct arena 
     return 0;
 }
 
+static int parse_text(const struct field *field, const char *text, struct arena *arena, void *at, char *problem)
+{
+    size_t length = strlen(text);
+    const char *copy;
+
+    if (length < field->min || length > field->max) {
+        snprintf(problem, VALUE_PROBLEM_SIZE, "%zu bytes; allowed: %" PRIu64 " to %" PRIu64, length, field->min,
+                 field->max);
+        return -EINVAL;
+    }
+    copy = arena_copy_text(arena, text, length);
+    if (!copy)
+        return -ENOMEM;
+    memcpy(at, &copy, sizeof copy);
+    return 0;
+}
+
 static int parse_path(const struct field *field, const char *text, struct arena *arena, void *at, char *problem)
 {
     size_t length = strlen(text);
@@ -318,6 +335,8 @@ int value_parse(const struct field *field, const struct node *node, struct arena
         return parse_enum(field, node->text, at, problem);
     case FIELD_BOOL:
         return parse_bool(node->text, at, problem);
+    case FIELD_TEXT:
+        return parse_text(field, node->text, arena, at, problem);
     case FIELD_NAME:
         return parse_name(field, node->text, arena, at, problem);
     case FIELD_PATH:
@@ -341,7 +360,7 @@ int value_set_default(const struct field *field, struct arena *arena, void *at)
     size_t count = 0;
     struct uid_rule *items;
 
-    if (field->type == FIELD_PATH) {
+    if (field->type == FIELD_PATH || field->type == FIELD_TEXT) {
         memcpy(at, &field->def_text, sizeof field->def_text);
         return 0;
     }

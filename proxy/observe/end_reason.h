@@ -34,6 +34,8 @@
     X(IDLE_TIMEOUT, "idle_timeout", TRANSPORT_CLOSE_RESET, "No byte passed for timeouts.idle.")                     \
     X(HALF_CLOSE_TIMEOUT, "half_close_timeout", TRANSPORT_CLOSE_RESET,                                              \
       "One side had finished sending, and no byte passed for timeouts.half_close.")                                 \
+    X(UNHEALTHY, "unhealthy", TRANSPORT_CLOSE_RESET,                                                                \
+      "A health check found its endpoint unhealthy, and close_on_unhealthy is set.")                                \
     X(CLIENT_DEAD, "client_dead", TRANSPORT_CLOSE_RESET, "The client acknowledged nothing for timeouts.dead_peer.") \
     X(UPSTREAM_DEAD, "upstream_dead", TRANSPORT_CLOSE_RESET,                                                        \
       "The upstream acknowledged nothing for timeouts.dead_peer.")                                                  \

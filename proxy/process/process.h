@@ -11,6 +11,7 @@
 #include "control/server.h"
 #include "proxy/config/config.h"
 #include "proxy/process/lifecycle.h"
+#include "proxy/upstream/health_check.h"
 #include "proxy/worker/worker.h"
 
 struct process {
@@ -21,6 +22,7 @@ struct process {
     struct lifecycle lifecycle;
     struct control_server_config commands;
     struct http_server *control, *health;
+    struct health_checker *health_checker;
     struct event lifecycle_tick; /* while draining */
     struct event signals[3];
     unsigned signal_count;

@@ -171,6 +171,14 @@ static int open_listeners(struct process *process)
     return r;
 }
 
+static void on_endpoint_down(void *owner, struct cluster *cluster)
+{
+    struct process *process = owner;
+
+    for (unsigned i = 0; cluster->config->close_on_unhealthy && i < process->workers_ready; i++)
+        worker_close_unhealthy(&process->shared.workers[i]);
+}
+
 int startup_start_workers(struct process *process)
 {
     struct worker_shared *shared = &process->shared;
@@ -195,7 +203,9 @@ int startup_start_workers(struct process *process)
         if (r < 0)
             return r;
     }
-    r = open_listeners(process);
+    r = health_checker_new(process->base, shared->clusters, on_endpoint_down, process, &process->health_checker);
+    if (r == 0)
+        r = open_listeners(process);
     for (unsigned i = 0; r == 0 && i < shared->count; i++)
         r = worker_start(&shared->workers[i]);
     return r;

@@ -10,11 +10,6 @@ static lb_strategy *const strategies[] = {
     [LB_SOURCE_HASH] = lb_source_hash,
 };
 
-static bool is_healthy(const struct endpoint *endpoint)
-{
-    return outlier_is_closed(&endpoint->outlier);
-}
-
 static bool was_tried(const struct endpoint *endpoint, const struct balancer_request *request)
 {
     for (size_t i = 0; i < request->tried_count; i++) {
@@ -31,7 +26,7 @@ static bool is_untried(const struct endpoint *endpoint, const void *argument)
 
 static bool is_healthy_and_untried(const struct endpoint *endpoint, const void *argument)
 {
-    return is_healthy(endpoint) && !was_tried(endpoint, argument);
+    return endpoint_is_healthy(endpoint) && !was_tried(endpoint, argument);
 }
 
 static struct endpoint *choose(const struct balancer_request *request, const struct endpoint_level *level,
@@ -54,7 +49,7 @@ size_t balancer_count_healthy(const struct endpoint_set *set)
     size_t healthy = 0;
 
     for (size_t i = 0; i < set->count; i++)
-        healthy += is_healthy(set->slots[i].endpoint);
+        healthy += endpoint_is_healthy(set->slots[i].endpoint);
     return healthy;
 }
 
@@ -75,7 +70,7 @@ static bool is_in_panic(const struct balancer_request *request, size_t first, si
 
     for (size_t i = first; i < end; i++) {
         for (size_t j = 0; j < request->set->levels[i].count; j++)
-            healthy += is_healthy(request->set->levels[i].slots[j].endpoint);
+            healthy += endpoint_is_healthy(request->set->levels[i].slots[j].endpoint);
         count += request->set->levels[i].count;
     }
     return healthy * 10000 < count * request->config->outlier_detection.panic_threshold;
@@ -87,7 +82,8 @@ static struct endpoint *find_trial(const struct balancer_request *request, uint6
     for (size_t i = 0; i < request->set->count; i++) {
         struct endpoint *endpoint = request->set->slots[i].endpoint;
 
-        if (outlier_is_closed(&endpoint->outlier) || was_tried(endpoint, request))
+        if (outlier_is_closed(&endpoint->outlier) || was_tried(endpoint, request) ||
+            atomic_load_explicit(&endpoint->is_down, memory_order_relaxed))
             continue;
         *ret_trial = outlier_take_trial(&endpoint->outlier, &request->config->outlier_detection, request->now_ms);
         if (*ret_trial != 0)

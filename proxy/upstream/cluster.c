@@ -248,6 +248,14 @@ static void look_at_health(struct cluster *cluster)
                           memory_order_relaxed);
 }
 
+void cluster_set_down(struct cluster *cluster, struct endpoint *endpoint, bool is_down)
+{
+    pthread_mutex_lock(&cluster->mutex);
+    atomic_store_explicit(&endpoint->is_down, is_down, memory_order_relaxed);
+    look_at_health(cluster);
+    pthread_mutex_unlock(&cluster->mutex);
+}
+
 void cluster_report_success(struct cluster *cluster, struct attempt_target *target, uint64_t now_ms)
 {
     char address[SOCKADDR_TEXT_SIZE];

@@ -99,6 +99,9 @@ struct attempt_target {
  */
 void cluster_pick(struct cluster *cluster, struct balancer_request *request, struct attempt_target *ret_target);
 
+/* What an active health check found. */
+void cluster_set_down(struct cluster *cluster, struct endpoint *endpoint, bool is_down);
+
 /* What came of it, once for each attempt. */
 void cluster_report_success(struct cluster *cluster, struct attempt_target *target, uint64_t now_ms);
 void cluster_report_failure(struct cluster *cluster, struct attempt_target *target, struct random *random,

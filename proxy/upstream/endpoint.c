@@ -38,8 +38,15 @@ void endpoint_unref(struct endpoint *endpoint)
         free(endpoint);
 }
 
+bool endpoint_is_healthy(const struct endpoint *endpoint)
+{
+    return outlier_is_closed(&endpoint->outlier) && !atomic_load_explicit(&endpoint->is_down, memory_order_relaxed);
+}
+
 const char *endpoint_health_name(const struct endpoint *endpoint)
 {
+    if (atomic_load_explicit(&endpoint->is_down, memory_order_relaxed))
+        return "unhealthy";
     switch (outlier_state(&endpoint->outlier)) {
     case OUTLIER_OPEN:
         return "ejected";

@@ -21,15 +21,19 @@ struct endpoint {
     atomic_uint active;
     atomic_ulong connects; /* attempts that succeeded */
     atomic_ulong connect_failures;
+    atomic_bool is_down; /* by active health checks */
     struct outlier outlier;
 };
+
+/* Neither down nor ejected nor on trial. */
+bool endpoint_is_healthy(const struct endpoint *endpoint);
 
 /* One reference. NULL without memory. */
 struct endpoint *endpoint_new(const union sockaddr_any *address, uint64_t now_ms);
 void endpoint_ref(struct endpoint *endpoint);
 void endpoint_unref(struct endpoint *endpoint);
 
-/* "healthy", "ejected" or "trial", for people and metrics; stable names. */
+/* "healthy", "unhealthy" (by health checks), "ejected" or "trial", for people and metrics; stable names. */
 const char *endpoint_health_name(const struct endpoint *endpoint);
 
 /* FNV-1a. Pure. */

@@ -1,0 +1,221 @@
+#include "proxy/upstream/health_check.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/list.h"
+#include "base/log.h"
+#include "base/macros.h"
+#include "proxy/upstream/health_probe.h"
+
+/* First probes come within this, so that what is dead is known soon, and not all of them at once. */
+#define FIRST_WITHIN_MS 200
+
+/* One endpoint's. */
+struct check {
+    struct list_node in_cluster;
+    struct health_checker *checker;
+    struct cluster *cluster;
+    struct endpoint *endpoint; /* a reference */
+    struct health_probe probe;
+    struct event timer;
+    unsigned row;     /* of equal outcomes */
+    bool last_passed; /* which */
+    bool is_known;    /* it has had its first outcome */
+};
+
+struct health_checker {
+    struct event_base *base;
+    struct cluster_set *clusters;
+    struct list_node *checks; /* a list for each cluster */
+    struct random random;
+    void (*on_down)(void *owner, struct cluster *cluster);
+    void *owner;
+};
+
+static void wait_for(struct check *check, uint64_t ms)
+{
+    struct timeval delay = { .tv_sec = (time_t)(ms / 1000), .tv_usec = (suseconds_t)(ms % 1000 * 1000) };
+
+    evtimer_add(&check->timer, &delay);
+}
+
+static void on_timer(evutil_socket_t fd, short what, void *argument)
+{
+    struct check *check = argument;
+
+    (void)fd;
+    (void)what;
+    health_probe_begin(&check->probe, check->checker->base, &check->endpoint->address.any);
+}
+
+/* Whether the endpoint's health changes with this outcome. */
+static bool is_decisive(const struct check *check, bool passed)
+{
+    const struct health_check_config *config = &check->cluster->config->health_check;
+    bool is_down = atomic_load_explicit(&check->endpoint->is_down, memory_order_relaxed);
+
+    if (passed)
+        return is_down && check->row >= config->rise;
+    return !is_down && (!check->is_known || check->row >= config->fall);
+}
+
+static void on_done(struct health_probe *probe, const char *problem)
+{
+    struct check *check = CONTAINER_OF(probe, struct check, probe);
+    uint64_t interval_ms = check->cluster->config->health_check.interval_ms;
+    char address[SOCKADDR_TEXT_SIZE];
+    bool passed = !problem;
+
+    check->row = check->is_known && passed == check->last_passed ? check->row + 1 : 1;
+    check->last_passed = passed;
+    if (is_decisive(check, passed)) {
+        cluster_set_down(check->cluster, check->endpoint, !passed);
+        sockaddr_format(&check->endpoint->address.any, address);
+        if (passed)
+            log_info("cluster %s: endpoint %s is healthy again", check->cluster->config->name, address);
+        else
+            log_warning("cluster %s: endpoint %s is unhealthy: %s", check->cluster->config->name, address, problem);
+        if (!passed)
+            check->checker->on_down(check->checker->owner, check->cluster);
+    }
+    check->is_known = true;
+    /* Nine to eleven tenths, so that a fleet that was started at once does not stay in step. */
+    wait_for(check, interval_ms * 9 / 10 + random_below(&check->checker->random, interval_ms / 5 + 1));
+}
+
+static void free_check(struct check *check)
+{
+    list_remove(&check->in_cluster);
+    health_probe_cancel(&check->probe);
+    evtimer_del(&check->timer);
+    endpoint_unref(check->endpoint);
+    free(check);
+}
+
+static int add_check(struct health_checker *checker, struct cluster *cluster, struct endpoint *endpoint)
+{
+    const struct health_check_config *config = &cluster->config->health_check;
+    struct check *check = calloc(1, sizeof *check);
+
+    if (!check)
+        return -ENOMEM;
+    check->checker = checker;
+    check->cluster = cluster;
+    check->endpoint = endpoint;
+    endpoint_ref(endpoint);
+    health_probe_init(&check->probe, config, on_done);
+    evtimer_assign(&check->timer, checker->base, on_timer, check);
+    list_append(&checker->checks[cluster->index], &check->in_cluster);
+    wait_for(check, random_below(&checker->random, MIN(config->interval_ms, (uint64_t)FIRST_WITHIN_MS) + 1));
+    return 0;
+}
+
+static struct check *find_check(const struct list_node *checks, const struct endpoint *endpoint)
+{
+    for (struct list_node *node = checks->next; node != checks; node = node->next) {
+        struct check *check = CONTAINER_OF(node, struct check, in_cluster);
+
+        if (check->endpoint == endpoint)
+            return check;
+    }
+    return NULL;
+}
+
+static bool has_endpoint(const struct endpoint_set *set, const struct endpoint *endpoint)
+{
+    for (size_t i = 0; i < set->count; i++) {
+        if (set->slots[i].endpoint == endpoint)
+            return true;
+    }
+    return false;
+}
+
+static void end_gone(struct list_node *checks, const struct endpoint_set *set)
+{
+    struct list_node *next;
+
+    for (struct list_node *node = checks->next; node != checks; node = next) {
+        struct check *check = CONTAINER_OF(node, struct check, in_cluster);
+
+        next = node->next;
+        if (!has_endpoint(set, check->endpoint))
+            free_check(check);
+    }
+}
+
+int health_checker_update(struct health_checker *checker, struct cluster *cluster)
+{
+    const struct health_check_config *config = &cluster->config->health_check;
+    struct list_node *checks = &checker->checks[cluster->index];
+    struct endpoint_set *set;
+    int r = 0;
+
+    if (!config->present || config->type == HEALTH_CHECK_NONE)
+        return 0;
+    set = cluster_get_endpoints(cluster);
+    if (!set)
+        return 0;
+    end_gone(checks, set);
+    for (size_t i = 0; r == 0 && i < set->count; i++) {
+        if (!find_check(checks, set->slots[i].endpoint))
+            r = add_check(checker, cluster, set->slots[i].endpoint);
+    }
+    endpoint_set_unref(set);
+    return r;
+}
+
+bool health_checker_knows(const struct health_checker *checker, const struct cluster *cluster)
+{
+    const struct list_node *checks = &checker->checks[cluster->index];
+
+    for (struct list_node *node = checks->next; node != checks; node = node->next) {
+        if (!CONTAINER_OF(node, struct check, in_cluster)->is_known)
+            return false;
+    }
+    return true;
+}
+
+int health_checker_new(struct event_base *base, struct cluster_set *clusters,
+                       void (*on_down)(void *owner, struct cluster *cluster), void *owner,
+                       struct health_checker **ret_checker)
+{
+    struct health_checker *checker = calloc(1, sizeof *checker);
+    int r = 0;
+
+    if (!checker)
+        return -ENOMEM;
+    checker->checks = calloc(clusters->count, sizeof *checker->checks);
+    if (!checker->checks) {
+        free(checker);
+        return -ENOMEM;
+    }
+    checker->base = base;
+    checker->clusters = clusters;
+    checker->on_down = on_down;
+    checker->owner = owner;
+    for (size_t i = 0; i < clusters->count; i++)
+        list_init(&checker->checks[i]);
+    random_init_from_system(&checker->random);
+    for (size_t i = 0; r == 0 && i < clusters->count; i++)
+        r = health_checker_update(checker, &clusters->clusters[i]);
+    if (r < 0) {
+        health_checker_free(checker);
+        return r;
+    }
+    *ret_checker = checker;
+    return 0;
+}
+
+void health_checker_free(struct health_checker *checker)
+{
+    if (!checker)
+        return;
+    for (size_t i = 0; i < checker->clusters->count; i++) {
+        while (!list_is_empty(&checker->checks[i]))
+            free_check(CONTAINER_OF(checker->checks[i].next, struct check, in_cluster));
+    }
+    free(checker->checks);
+    free(checker);
+}

@@ -1,0 +1,29 @@
+/*
+ * Active health checks of all clusters that have them: each endpoint is probed every interval, with jitter, and counts
+ * as unhealthy after `fall` failures in a row, or at the first one if that is its first probe; `rise` successes bring
+ * it back.
+ *
+ * Thread: the main thread's.
+ */
+#pragma once
+
+#include <event2/event.h>
+
+#include "proxy/upstream/cluster.h"
+
+struct health_checker;
+
+/*
+ * on_down    an endpoint of the cluster has become unhealthy
+ * Returns 0 or -ENOMEM. ret_checker: release with health_checker_free(), before the clusters go.
+ */
+int health_checker_new(struct event_base *base, struct cluster_set *clusters,
+                       void (*on_down)(void *owner, struct cluster *cluster), void *owner,
+                       struct health_checker **ret_checker);
+void health_checker_free(struct health_checker *checker);
+
+/* The cluster's endpoints are others now: begins with new ones, ends with those that are gone. Returns 0 or -ENOMEM. */
+int health_checker_update(struct health_checker *checker, struct cluster *cluster);
+
+/* Whether every endpoint of the cluster has had its first probe. */
+bool health_checker_knows(const struct health_checker *checker, const struct cluster *cluster);

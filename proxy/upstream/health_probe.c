@@ -1,0 +1,201 @@
+#include "proxy/upstream/health_probe.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <event2/event.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/strbuf.h"
+#include "proxy/net/dialer.h"
+#include "proxy/net/sockopt.h"
+
+#define MOST_REQUEST 2048
+
+void health_probe_init(struct health_probe *probe, const struct health_check_config *config,
+                       void (*done)(struct health_probe *probe, const char *problem))
+{
+    probe->config = config;
+    probe->done = done;
+    probe->fd = -1;
+}
+
+void health_probe_cancel(struct health_probe *probe)
+{
+    if (probe->fd < 0)
+        return;
+    event_del(&probe->event);
+    /* A check leaves no TIME_WAIT behind at the endpoint's port. */
+    sockopt_reset_on_close(probe->fd);
+    close(probe->fd);
+    probe->fd = -1;
+    free(probe->request);
+    free(probe->answer);
+    probe->request = probe->answer = NULL;
+}
+
+static void finish(struct health_probe *probe, const char *problem)
+{
+    health_probe_cancel(probe);
+    probe->done(probe, problem);
+}
+
+/* What is sent; NULL for nothing. */
+static char *make_request(const struct health_check_config *config)
+{
+    struct strbuf text;
+
+    if (config->type == HEALTH_CHECK_TCP || (config->type == HEALTH_CHECK_SEND_EXPECT && !config->send))
+        return NULL;
+    strbuf_init(&text, MOST_REQUEST);
+    if (config->type == HEALTH_CHECK_SEND_EXPECT)
+        strbuf_append(&text, config->send);
+    else
+        strbuf_printf(&text,
+                      "GET %s HTTP/1.1\r\nHost: %s\r\nUser-Agent: outrigger-health-check\r\nConnection: close\r\n\r\n",
+                      config->path, config->host ? config->host : "localhost");
+    return strbuf_take(&text);
+}
+
+static bool expects_answer(const struct health_check_config *config)
+{
+    return config->type == HEALTH_CHECK_HTTP || (config->type == HEALTH_CHECK_SEND_EXPECT && config->expect);
+}
+
+/* A status line whose code is 200 to 399 (RFC 9112, 4). */
+static bool is_good_status(const char *answer)
+{
+    return strncmp(answer, "HTTP/1.", 7) == 0 && (answer[7] == '0' || answer[7] == '1') && answer[8] == ' ' &&
+           (answer[9] == '2' || answer[9] == '3') && isdigit((unsigned char)answer[10]) &&
+           isdigit((unsigned char)answer[11]);
+}
+
+/* Looks at what has come so far. Returns whether the probe is over. */
+static bool judge(struct health_probe *probe, bool ended)
+{
+    const struct health_check_config *config = probe->config;
+
+    if (config->type == HEALTH_CHECK_HTTP) {
+        if (!ended && probe->received < 12 && !memchr(probe->answer, '\n', probe->received))
+            return false;
+        finish(probe, is_good_status(probe->answer) ? NULL : "its status is not 200 to 399");
+        return true;
+    }
+    if (memmem(probe->answer, probe->received, config->expect, strlen(config->expect))) {
+        finish(probe, NULL);
+        return true;
+    }
+    if (!ended && probe->received + 1 < HEALTH_PROBE_MOST_ANSWER)
+        return false;
+    finish(probe, "its answer is not what is expected");
+    return true;
+}
+
+static void receive(struct health_probe *probe)
+{
+    for (;;) {
+        ssize_t n = read(probe->fd, probe->answer + probe->received, HEALTH_PROBE_MOST_ANSWER - probe->received - 1);
+
+        if (n < 0 && (errno == EAGAIN || errno == EINTR))
+            return;
+        if (n < 0) {
+            finish(probe, strerror(errno));
+            return;
+        }
+        probe->received += (size_t)n;
+        probe->answer[probe->received] = '\0';
+        if (judge(probe, n == 0))
+            return;
+    }
+}
+
+static void watch(struct health_probe *probe, short what);
+
+static void on_connected(struct health_probe *probe)
+{
+    size_t length = probe->request ? strlen(probe->request) : 0;
+
+    if (probe->sent < length) {
+        ssize_t n = send(probe->fd, probe->request + probe->sent, length - probe->sent, MSG_NOSIGNAL);
+
+        if (n < 0 && errno != EAGAIN && errno != EINTR) {
+            finish(probe, strerror(errno));
+            return;
+        }
+        probe->sent += n > 0 ? (size_t)n : 0;
+        if (probe->sent < length) {
+            watch(probe, EV_WRITE);
+            return;
+        }
+    }
+    if (expects_answer(probe->config))
+        watch(probe, EV_READ);
+    else
+        finish(probe, NULL);
+}
+
+static void on_event(evutil_socket_t fd, short what, void *argument)
+{
+    struct health_probe *probe = argument;
+    int r = 0;
+
+    if (what & EV_TIMEOUT) {
+        finish(probe, "timed out");
+        return;
+    }
+    if (!probe->connected)
+        r = dialer_result(fd);
+    probe->connected = true;
+    if (r < 0)
+        finish(probe, strerror(-r));
+    else if (what & EV_READ)
+        receive(probe);
+    else
+        on_connected(probe);
+}
+
+/* The timeout is the whole probe's: it goes on counting where the event stays. */
+static void watch(struct health_probe *probe, short what)
+{
+    struct event_base *base = event_get_base(&probe->event);
+    struct timeval left, now;
+    int pending = event_pending(&probe->event, EV_TIMEOUT, &left);
+
+    event_base_gettimeofday_cached(base, &now);
+    event_del(&probe->event);
+    event_assign(&probe->event, base, probe->fd, what | EV_PERSIST, on_event, probe);
+    if (pending && timercmp(&left, &now, >))
+        timersub(&left, &now, &left);
+    else
+        timerclear(&left);
+    event_add(&probe->event, &left);
+}
+
+void health_probe_begin(struct health_probe *probe, struct event_base *base, const struct sockaddr *address)
+{
+    const struct health_check_config *config = probe->config;
+    struct timeval timeout = { .tv_sec = (time_t)(config->timeout_ms / 1000),
+                               .tv_usec = (suseconds_t)(config->timeout_ms % 1000 * 1000) };
+    union sockaddr_any target = { 0 };
+    bool in_progress;
+    int fd, r;
+
+    memcpy(&target, address, sockaddr_length(address));
+    if (config->port != 0 && target.family != AF_UNIX)
+        sockaddr_set_port(&target.any, (uint16_t)config->port);
+    r = dialer_connect(&target.any, NULL, &fd, &in_progress);
+    if (r < 0) {
+        probe->done(probe, strerror(-r));
+        return;
+    }
+    probe->fd = fd;
+    probe->connected = !in_progress;
+    probe->sent = probe->received = 0;
+    probe->answer = calloc(1, HEALTH_PROBE_MOST_ANSWER);
+    probe->request = make_request(config);
+    event_assign(&probe->event, base, fd, EV_WRITE | EV_PERSIST, on_event, probe);
+    if (!probe->answer || event_add(&probe->event, &timeout) < 0)
+        finish(probe, strerror(ENOMEM));
+}

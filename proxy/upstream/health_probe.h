@@ -1,0 +1,35 @@
+/*
+ * One active check of one address: connects, and where the configuration says so, sends and waits for an answer.
+ *
+ * Owner: the struct around it. Thread: the one that runs the event base.
+ */
+#pragma once
+
+#include <event2/event_struct.h>
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "base/sockaddr.h"
+#include "proxy/config/model.h"
+
+#define HEALTH_PROBE_MOST_ANSWER 4096 /* bytes that are looked at */
+
+struct health_probe {
+    const struct health_check_config *config;
+    struct event event;
+    int fd; /* -1: none is under way */
+    bool connected;
+    size_t sent, received;
+    char *request; /* what is sent; NULL: nothing */
+    char *answer;  /* HEALTH_PROBE_MOST_ANSWER bytes while a probe is under way */
+
+    /* Called once for each probe that has begun, unless it is cancelled. `problem` is NULL when it passed. */
+    void (*done)(struct health_probe *probe, const char *problem);
+};
+
+void health_probe_init(struct health_probe *probe, const struct health_check_config *config,
+                       void (*done)(struct health_probe *probe, const char *problem));
+
+/* `done` may be called before this returns. */
+void health_probe_begin(struct health_probe *probe, struct event_base *base, const struct sockaddr *address);
+void health_probe_cancel(struct health_probe *probe);
