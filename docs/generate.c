@@ -22,6 +22,7 @@ static void print_configuration(void)
            "force, and\n"
            "`outrigger --schema` prints a JSON Schema for editors. A change takes effect with a restart.\n\n"
            "- Durations: `250ms`, `5s`, `1.5m`, `1h`, `7d`; a bare `0` is zero.\n"
+           "- Percentages: `20%%`, `12.5%%`.\n"
            "- Sizes: `512B`, `64KiB`, `1MiB`, `2GiB`; a bare `0` is zero.\n"
            "- Addresses: `10.0.0.1:80`, `[::1]:80`; where it says so also `unix:/path`.\n"
            "- CIDRs: `10.0.0.0/8`, `2001:db8::/32`; an address alone is a block of one.\n"

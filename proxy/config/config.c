@@ -70,7 +70,7 @@ static int report_unreadable(const char *path, int error, char **ret_errors)
 
     report_init(&report, path);
     if (error == -EFBIG)
-        report_add(&report, 0, 0, "", "larger than 1 MiB");
+        report_add(&report, 0, 0, "", "larger than 16 MiB");
     else
         report_add(&report, 0, 0, "", "cannot be read: %s", strerror(-error));
     *ret_errors = report_text(&report);

@@ -120,7 +120,9 @@ static enum discovery discovery_of(const struct section *section, const struct n
     const struct node *discovery = node_get(node, "discovery");
 
     if (discovery && discovery->kind == NODE_SCALAR)
-        return strcmp(discovery->text, "original_destination") == 0 ? DISCOVERY_ORIGINAL_DESTINATION : DISCOVERY_STATIC;
+        return strcmp(discovery->text, "original_destination") == 0 ? DISCOVERY_ORIGINAL_DESTINATION
+               : strcmp(discovery->text, "dns") == 0                ? DISCOVERY_DNS
+                                                                    : DISCOVERY_STATIC;
     if (node_get(node, "endpoints"))
         return DISCOVERY_STATIC;
     return (enum discovery)section->default_discovery;

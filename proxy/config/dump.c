@@ -59,6 +59,16 @@ static void dump_plain_list(const struct field *field, const void *at, struct st
     strbuf_append(text, "]");
 }
 
+static void dump_endpoint(const struct host_address *endpoint, struct strbuf *text)
+{
+    char word[SOCKADDR_TEXT_SIZE];
+
+    if (endpoint->host)
+        strbuf_printf(text, "\"%s:%u\"", endpoint->host, endpoint->port);
+    else
+        node_write_quoted(sockaddr_format(&endpoint->address.any, word), text);
+}
+
 static void dump_scalar(const struct field *field, const void *at, struct strbuf *text)
 {
     char word[SOCKADDR_TEXT_SIZE];
@@ -72,8 +82,10 @@ static void dump_scalar(const struct field *field, const void *at, struct strbuf
         memcpy(&string, at, sizeof string);
         node_write_quoted(string, text);
         break;
-    case FIELD_ADDRESS:
     case FIELD_ENDPOINT:
+        dump_endpoint(at, text);
+        break;
+    case FIELD_ADDRESS:
         node_write_quoted(sockaddr_format(at, word), text);
         break;
     case FIELD_CIDRS:

@@ -22,6 +22,7 @@
 
 enum discovery {
     DISCOVERY_STATIC,
+    DISCOVERY_DNS,
     DISCOVERY_ORIGINAL_DESTINATION,
 };
 
@@ -168,8 +169,15 @@ struct health_check_config {
     const char *path, *host;   /* of HTTP; host NULL: "localhost" */
 };
 
+/* An address, or a name and a port. */
+struct host_address {
+    union sockaddr_any address; /* AF_UNSPEC with a name */
+    const char *host;           /* NULL with an address */
+    uint16_t port;              /* of the name */
+};
+
 struct endpoint_config {
-    union sockaddr_any address;
+    struct host_address at;
     uint64_t weight, priority;
     const char *zone; /* NULL: none */
 };
@@ -191,7 +199,19 @@ struct cluster_config {
     struct circuit_breaker_config circuit_breaker;
     struct outlier_config outlier_detection;
     struct health_check_config health_check;
-    uint64_t close_on_unhealthy;
+    uint64_t close_on_unhealthy, close_on_removal;
+};
+
+struct dns_server_config {
+    union sockaddr_any address;
+};
+
+struct dns_config {
+    struct {
+        struct dns_server_config *items;
+        size_t count;
+    } servers;
+    uint64_t timeout_ms, attempts; /* each try waits longer than the one before */
 };
 
 struct listener_config {
@@ -239,6 +259,7 @@ struct config {
     struct control_config control;
     struct limits_config limits;
     struct drain_config drain;
+    struct dns_config dns;
     struct intercept_config intercept;
     struct {
         struct listener_config *items;

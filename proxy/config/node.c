@@ -156,7 +156,7 @@ static int build_node(struct build *build, const yaml_event_t *event, unsigned d
     if (depth > NODE_MOST_DEPTH)
         return fail_at(build, event->start_mark, "nested too deeply; at most 32 levels are allowed");
     if (++build->nodes > NODE_MOST_NODES)
-        return fail_at(build, event->start_mark, "too many values; at most 100000 are allowed");
+        return fail_at(build, event->start_mark, "too many values; at most 2000000 are allowed");
     if (event->type == YAML_ALIAS_EVENT)
         return resolve_alias(build, event, ret_node);
     if (event->type == YAML_SCALAR_EVENT)
@@ -218,7 +218,7 @@ int node_parse(const char *text, size_t length, struct arena *arena, struct repo
     int r;
 
     if (length > NODE_MOST_BYTES) {
-        report_add(report, 0, 0, "", "larger than 1 MiB");
+        report_add(report, 0, 0, "", "larger than 16 MiB");
         return -EINVAL;
     }
     if (!yaml_parser_initialize(&build.parser))

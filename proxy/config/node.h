@@ -10,9 +10,9 @@
 #include "base/arena.h"
 #include "proxy/config/report.h"
 
-#define NODE_MOST_BYTES   (1024 * 1024)
+#define NODE_MOST_BYTES   (16 * 1024 * 1024)
 #define NODE_MOST_DEPTH   32
-#define NODE_MOST_NODES   100000
+#define NODE_MOST_NODES   2000000
 #define NODE_MOST_ALIASES 64
 
 enum node_kind {

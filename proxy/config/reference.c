@@ -32,7 +32,7 @@ static const char *type_name(const struct field *field)
     case FIELD_ADDRESS:
         return "address";
     case FIELD_ENDPOINT:
-        return "address or unix path";
+        return "address, name or unix path";
     case FIELD_CIDRS:
         return "list of CIDRs";
     case FIELD_PORTS:

@@ -20,7 +20,7 @@ enum field_type {
     FIELD_NAME,     /* const char *; letters, digits, '-', '_', '.', ':' */
     FIELD_PATH,     /* const char *; absolute */
     FIELD_ADDRESS,  /* union sockaddr_any: IPv4 or IPv6 with port */
-    FIELD_ENDPOINT, /* union sockaddr_any: the same or `unix:/path` */
+    FIELD_ENDPOINT, /* struct host_address: the same, `unix:/path` or a name with port */
     FIELD_CIDRS,    /* struct cidr_list */
     FIELD_PORTS,    /* struct port_list */
     FIELD_UIDS,     /* struct uid_rules */

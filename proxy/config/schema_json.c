@@ -70,7 +70,7 @@ static json_t *describe_type(const struct field *field)
     case FIELD_ADDRESS:
         return describe_text("^([0-9.]+|\\[[0-9A-Fa-f:.]+\\]):[0-9]+$");
     case FIELD_ENDPOINT:
-        return describe_text("^(([0-9.]+|\\[[0-9A-Fa-f:.]+\\]):[0-9]+|unix:/.+)$");
+        return describe_text("^(([0-9A-Za-z._-]+|\\[[0-9A-Fa-f:.]+\\]):[0-9]+|unix:/.+)$");
     case FIELD_CIDRS:
         return describe_plain_list(field, describe_text("^[0-9A-Fa-f:.]+(/[0-9]+)?$"));
     case FIELD_PORTS:

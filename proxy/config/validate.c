@@ -120,7 +120,8 @@ static void check_zones(const struct validate *validate, const struct cluster_co
     char inner[MOST_PATH];
 
     snprintf(inner, sizeof inner, "%.64s.load_balancing.zone_aware", path);
-    if (cluster->load_balancing.zone_aware && cluster->discovery == DISCOVERY_STATIC && !validate->config->zone)
+    if (cluster->load_balancing.zone_aware && cluster->discovery != DISCOVERY_ORIGINAL_DESTINATION &&
+        !validate->config->zone)
         complain(validate, inner, "the proxy's own zone is not known; set zone (of the document)");
 }
 
@@ -129,8 +130,16 @@ static void check_cluster(const struct validate *validate, const struct cluster_
     char inner[MOST_PATH];
 
     snprintf(inner, sizeof inner, "%.64s.endpoints", path);
-    if (cluster->discovery == DISCOVERY_STATIC && cluster->endpoints.count == 0)
-        complain(validate, inner, "a static cluster needs at least one endpoint");
+    if (cluster->discovery != DISCOVERY_ORIGINAL_DESTINATION && cluster->endpoints.count == 0)
+        complain(validate, inner, "a %s cluster needs at least one endpoint",
+                 cluster->discovery == DISCOVERY_DNS ? "dns" : "static");
+    for (size_t i = 0; cluster->discovery == DISCOVERY_STATIC && i < cluster->endpoints.count; i++) {
+        snprintf(inner, sizeof inner, "%.64s.endpoints[%zu].address", path, i);
+        if (cluster->endpoints.items[i].at.host)
+            complain(validate, inner, "\"%.64s\" is a name, which needs discovery: dns",
+                     cluster->endpoints.items[i].at.host);
+    }
+    snprintf(inner, sizeof inner, "%.64s.endpoints", path);
     if (cluster->discovery == DISCOVERY_ORIGINAL_DESTINATION && cluster->endpoints.count > 0)
         complain(validate, inner, "endpoints are not allowed with discovery: original_destination");
     check_policies(validate, cluster, path);

@@ -180,7 +180,45 @@ static int parse_path(const struct field *field, const char *text, struct arena 
     return 0;
 }
 
-static int parse_address(const struct field *field, const char *text, void *at, char *problem)
+/* RFC 1123 letters, and the underscore that people use. What ends like an IPv4 address is a slip, not a name. */
+static bool is_host_name(const char *text, size_t length)
+{
+    static const char allowed[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.";
+    const char *last = text;
+
+    for (size_t i = 0; i < length; i++) {
+        if (!strchr(allowed, text[i]) || (text[i] == '.' && (i == 0 || text[i - 1] == '.')))
+            return false;
+        if (text[i] == '.' && i + 1 < length)
+            last = text + i + 1;
+    }
+    return length > 0 && length <= 253 && strspn(last, "0123456789.") < length - (size_t)(last - text);
+}
+
+/* An address, or `name:port`. */
+static int parse_endpoint(const char *text, struct arena *arena, void *at, char *problem)
+{
+    struct host_address endpoint = { .host = NULL };
+    const char *why, *colon = strrchr(text, ':');
+    uint64_t port;
+
+    if (sockaddr_parse(text, &endpoint.address, &why) < 0) {
+        memset(&endpoint.address, 0, sizeof endpoint.address);
+        if (!colon || !is_host_name(text, (size_t)(colon - text)) || units_parse_number(colon + 1, &port) < 0 ||
+            port < 1 || port > 65535) {
+            snprintf(problem, VALUE_PROBLEM_SIZE, "\"%.128s\" is neither an address nor NAME:PORT: %s", text, why);
+            return -EINVAL;
+        }
+        endpoint.host = arena_copy_text(arena, text, (size_t)(colon - text));
+        endpoint.port = (uint16_t)port;
+        if (!endpoint.host)
+            return -ENOMEM;
+    }
+    memcpy(at, &endpoint, sizeof endpoint);
+    return 0;
+}
+
+static int parse_address(const char *text, void *at, char *problem)
 {
     union sockaddr_any address;
     const char *why;
@@ -190,7 +228,7 @@ static int parse_address(const struct field *field, const char *text, void *at, 
         snprintf(problem, VALUE_PROBLEM_SIZE, "\"%.128s\" is not an address: %s", text, why);
         return -EINVAL;
     }
-    if (field->type == FIELD_ADDRESS && address.family == AF_UNIX) {
+    if (address.family == AF_UNIX) {
         snprintf(problem, VALUE_PROBLEM_SIZE, "\"%.128s\" is not allowed here; allowed: ADDRESS:PORT or [ADDRESS]:PORT",
                  text);
         return -EINVAL;
@@ -341,9 +379,10 @@ int value_parse(const struct field *field, const struct node *node, struct arena
         return parse_name(field, node->text, arena, at, problem);
     case FIELD_PATH:
         return parse_path(field, node->text, arena, at, problem);
-    case FIELD_ADDRESS:
     case FIELD_ENDPOINT:
-        return parse_address(field, node->text, at, problem);
+        return parse_endpoint(node->text, arena, at, problem);
+    case FIELD_ADDRESS:
+        return parse_address(node->text, at, problem);
     case FIELD_CIDRS:
     case FIELD_PORTS:
     case FIELD_UIDS:

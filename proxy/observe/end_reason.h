@@ -36,6 +36,8 @@
       "One side had finished sending, and no byte passed for timeouts.half_close.")                                 \
     X(UNHEALTHY, "unhealthy", TRANSPORT_CLOSE_RESET,                                                                \
       "A health check found its endpoint unhealthy, and close_on_unhealthy is set.")                                \
+    X(ENDPOINT_REMOVED, "endpoint_removed", TRANSPORT_CLOSE_RESET,                                                  \
+      "Discovery no longer finds its endpoint, and close_on_removal is set.")                                       \
     X(CLIENT_DEAD, "client_dead", TRANSPORT_CLOSE_RESET, "The client acknowledged nothing for timeouts.dead_peer.") \
     X(UPSTREAM_DEAD, "upstream_dead", TRANSPORT_CLOSE_RESET,                                                        \
       "The upstream acknowledged nothing for timeouts.dead_peer.")                                                  \

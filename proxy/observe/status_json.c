@@ -46,6 +46,10 @@ static json_t *describe_direction(const struct counters *sum, enum direction dir
                      "retries", json_count(sum->retries), "connect_failures", failures, "ended", ended);
 }
 
+static const char *const discovery_names[] = {
+    [DISCOVERY_STATIC] = "static", [DISCOVERY_DNS] = "dns", [DISCOVERY_ORIGINAL_DESTINATION] = "original_destination"
+};
+
 static json_t *describe_cluster(const struct counter_view *view, struct cluster *cluster)
 {
     json_t *endpoints = json_array(), *traffic = json_array();
@@ -61,7 +65,7 @@ static json_t *describe_cluster(const struct counter_view *view, struct cluster 
             json_array_append_new(traffic, describe_direction(&sum, direction));
     }
     return json_pack("{s:s, s:s, s:i, s:i, s:o, s:o, s:o, s:o}", "name", cluster->config->name, "discovery",
-                     cluster->config->discovery == DISCOVERY_STATIC ? "static" : "original_destination", "active",
+                     discovery_names[cluster->config->discovery], "active",
                      (int)atomic_load_explicit(&cluster->active, memory_order_relaxed), "pending",
                      (int)atomic_load_explicit(&cluster->pending.count, memory_order_relaxed), "pending_overflows",
                      json_count(atomic_load_explicit(&cluster->pending_overflows, memory_order_relaxed)),

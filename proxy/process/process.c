@@ -151,6 +151,7 @@ static void end(struct process *process)
         worker_ask_to_stop(&process->shared.workers[i]);
     for (unsigned i = 0; i < process->workers_ready; i++)
         worker_wait_for_stop(&process->shared.workers[i]);
+    discovery_free(process->discovery);
     health_checker_free(process->health_checker);
     http_server_free(process->control);
     http_server_free(process->health);

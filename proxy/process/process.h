@@ -11,6 +11,7 @@
 #include "control/server.h"
 #include "proxy/config/config.h"
 #include "proxy/process/lifecycle.h"
+#include "proxy/upstream/discovery.h"
 #include "proxy/upstream/health_check.h"
 #include "proxy/worker/worker.h"
 
@@ -23,7 +24,8 @@ struct process {
     struct control_server_config commands;
     struct http_server *control, *health;
     struct health_checker *health_checker;
-    struct event lifecycle_tick; /* while draining */
+    struct discoverer *discovery; /* NULL: no cluster needs it */
+    struct event lifecycle_tick;  /* while draining */
     struct event signals[3];
     unsigned signal_count;
     uint64_t started_ms;

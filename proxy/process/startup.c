@@ -171,12 +171,38 @@ static int open_listeners(struct process *process)
     return r;
 }
 
+static void close_lost(struct process *process)
+{
+    for (unsigned i = 0; i < process->workers_ready; i++)
+        worker_close_lost(&process->shared.workers[i]);
+}
+
 static void on_endpoint_down(void *owner, struct cluster *cluster)
+{
+    if (cluster->config->close_on_unhealthy)
+        close_lost(owner);
+}
+
+static void on_endpoints_changed(void *owner, struct cluster *cluster)
 {
     struct process *process = owner;
 
-    for (unsigned i = 0; cluster->config->close_on_unhealthy && i < process->workers_ready; i++)
-        worker_close_unhealthy(&process->shared.workers[i]);
+    if (health_checker_update(process->health_checker, cluster) < 0)
+        log_error("cluster %s: no memory for the health checks of its new endpoints", cluster->config->name);
+    if (cluster->config->close_on_removal)
+        close_lost(process);
+}
+
+static int start_discovery(struct process *process)
+{
+    struct cluster_set *clusters = process->shared.clusters;
+    int r = health_checker_new(process->base, clusters, on_endpoint_down, process, &process->health_checker);
+
+    if (r == 0)
+        r = discovery_new(process->base, clusters, on_endpoints_changed, process, &process->discovery);
+    if (r == -EINVAL)
+        log_error("dns: the resolver cannot be set up");
+    return r;
 }
 
 int startup_start_workers(struct process *process)
@@ -203,7 +229,7 @@ int startup_start_workers(struct process *process)
         if (r < 0)
             return r;
     }
-    r = health_checker_new(process->base, shared->clusters, on_endpoint_down, process, &process->health_checker);
+    r = start_discovery(process);
     if (r == 0)
         r = open_listeners(process);
     for (unsigned i = 0; r == 0 && i < shared->count; i++)

@@ -6,34 +6,42 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "proxy/upstream/route.h"
 
-static bool is_near(const struct config *config, const struct cluster_config *cluster,
-                    const struct endpoint_config *endpoint)
+void cluster_make_slot(const struct cluster *cluster, const struct endpoint_config *config, struct endpoint *endpoint,
+                       struct endpoint_slot *ret_slot)
 {
-    return cluster->load_balancing.zone_aware && config->zone && endpoint->zone &&
-           strcmp(config->zone, endpoint->zone) == 0;
+    *ret_slot = (struct endpoint_slot){
+        .endpoint = endpoint,
+        .weight = (uint32_t)config->weight,
+        .priority = (uint32_t)config->priority,
+        .is_near = cluster->config->load_balancing.zone_aware && cluster->zone && config->zone &&
+                   strcmp(cluster->zone, config->zone) == 0,
+    };
 }
 
-/* The configured endpoints. Slow start is for those that come later. */
-static int make_endpoints(const struct config *config, struct cluster *cluster)
+/* The configured addresses; names are discovery's. Slow start is for those that come later. */
+static int make_endpoints(struct cluster *cluster)
 {
-    size_t count = cluster->config->endpoints.count;
-    struct endpoint_slot *slots = calloc(count + 1, sizeof *slots);
+    size_t configured = cluster->config->endpoints.count, count = 0;
+    struct endpoint_slot *slots = calloc(configured + 1, sizeof *slots);
     int r = slots ? 0 : -ENOMEM;
 
-    for (size_t i = 0; r == 0 && i < count; i++) {
-        const struct endpoint_config *configured = &cluster->config->endpoints.items[i];
+    for (size_t i = 0; r == 0 && i < configured; i++) {
+        const struct endpoint_config *config = &cluster->config->endpoints.items[i];
+        struct endpoint *endpoint;
 
-        slots[i].endpoint = endpoint_new(&configured->address, 0);
-        slots[i].weight = (uint32_t)configured->weight;
-        slots[i].priority = (uint32_t)configured->priority;
-        slots[i].is_near = is_near(config, cluster->config, configured);
-        if (!slots[i].endpoint)
+        if (config->at.host)
+            continue;
+        endpoint = endpoint_new(&config->at.address, 0);
+        if (endpoint)
+            cluster_make_slot(cluster, config, endpoint, &slots[count++]);
+        else
             r = -ENOMEM;
     }
     if (r == 0)
         r = endpoint_set_new(slots, count, &cluster->endpoints);
-    for (size_t i = 0; slots && i < count; i++)
+    for (size_t i = 0; i < count; i++)
         endpoint_unref(slots[i].endpoint);
     free(slots);
     return r;
@@ -45,6 +53,7 @@ static int init_cluster(struct cluster_set *set, const struct cluster_config *co
     struct cluster *cluster = &set->clusters[set->count];
 
     cluster->config = config;
+    cluster->zone = set->config->zone;
     cluster->index = set->count;
     pthread_mutex_init(&cluster->mutex, NULL);
     wait_queue_init(&cluster->pending);
@@ -53,7 +62,7 @@ static int init_cluster(struct cluster_set *set, const struct cluster_config *co
     set->count++;
     if (ret_cluster)
         *ret_cluster = cluster;
-    return config->endpoints.count > 0 ? make_endpoints(set->config, cluster) : 0;
+    return config->endpoints.count > 0 ? make_endpoints(cluster) : 0;
 }
 
 int cluster_set_new(const struct config *config, uint64_t now_ms, struct cluster_set **ret_set)
@@ -100,15 +109,9 @@ void cluster_set_free(struct cluster_set *set)
 
 struct cluster *cluster_set_match_outbound(const struct cluster_set *set, const struct sockaddr *destination)
 {
-    uint16_t port = sockaddr_port(destination);
+    const struct match_rule *rule = route_find(set->config, destination);
 
-    for (size_t i = 0; i < set->config->match_rules.count; i++) {
-        const struct match_rule *rule = &set->config->match_rules.items[i];
-
-        if (port_range_contains(rule->ports, port) && cidr_contains(&rule->block, destination))
-            return &set->clusters[rule->cluster];
-    }
-    return NULL;
+    return rule ? &set->clusters[rule->cluster] : NULL;
 }
 
 struct cluster *cluster_set_match_inbound(const struct cluster_set *set, uint16_t port)
@@ -246,6 +249,50 @@ static void look_at_health(struct cluster *cluster)
 {
     atomic_store_explicit(&cluster->is_impaired, balancer_count_healthy(cluster->endpoints) < cluster->endpoints->count,
                           memory_order_relaxed);
+}
+
+static bool is_same(const struct endpoint_set *a, const struct endpoint_set *b)
+{
+    if (a->count != b->count)
+        return false;
+    for (size_t i = 0; i < a->count; i++) {
+        const struct endpoint_slot *one = &a->slots[i], *other = &b->slots[i];
+
+        if (one->endpoint != other->endpoint || one->weight != other->weight || one->priority != other->priority ||
+            one->is_near != other->is_near)
+            return false;
+    }
+    return true;
+}
+
+static void mark_gone(const struct endpoint_set *before, const struct endpoint_set *after)
+{
+    for (size_t i = 0; i < before->count; i++) {
+        struct endpoint *endpoint = before->slots[i].endpoint;
+
+        if (!endpoint_set_find(after, &endpoint->address.any))
+            atomic_store_explicit(&endpoint->is_gone, true, memory_order_relaxed);
+    }
+}
+
+bool cluster_publish(struct cluster *cluster, struct endpoint_set *endpoints)
+{
+    struct endpoint_set *before;
+
+    pthread_mutex_lock(&cluster->mutex);
+    before = cluster->endpoints;
+    if (is_same(before, endpoints)) {
+        pthread_mutex_unlock(&cluster->mutex);
+        endpoint_set_unref(endpoints);
+        return false;
+    }
+    mark_gone(before, endpoints);
+    cluster->endpoints = endpoints;
+    look_at_health(cluster);
+    atomic_fetch_add_explicit(&cluster->generation, 1, memory_order_release);
+    pthread_mutex_unlock(&cluster->mutex);
+    endpoint_set_unref(before);
+    return true;
 }
 
 void cluster_set_down(struct cluster *cluster, struct endpoint *endpoint, bool is_down)

@@ -17,6 +17,7 @@
 
 struct cluster {
     const struct cluster_config *config; /* borrowed from the configuration */
+    const char *zone;                    /* the proxy's own; NULL: not known */
     size_t index;                        /* in the set */
     pthread_mutex_t mutex;               /* of `endpoints`, and of changes of their health */
     struct endpoint_set *endpoints;      /* the newest; read by cluster_view_get(). NULL for original_destination */
@@ -66,6 +67,16 @@ void cluster_view_done(struct cluster_view *view);
 
 /* The newest endpoints, as a reference of the caller's; NULL for original_destination. */
 struct endpoint_set *cluster_get_endpoints(struct cluster *cluster);
+
+/* Fills in a slot for an endpoint that this entry of the configuration stands for. Borrows both. */
+void cluster_make_slot(const struct cluster *cluster, const struct endpoint_config *config, struct endpoint *endpoint,
+                       struct endpoint_slot *ret_slot);
+
+/*
+ * Makes `endpoints` the cluster's, and takes the reference over. What is in the old ones alone is marked as gone.
+ * Returns whether they differ.
+ */
+bool cluster_publish(struct cluster *cluster, struct endpoint_set *endpoints);
 
 /* Takes one of the cluster's connections; false when circuit_breaker.max_connections is reached, or others wait. */
 bool cluster_acquire(struct cluster *cluster);

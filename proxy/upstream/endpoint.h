@@ -22,6 +22,7 @@ struct endpoint {
     atomic_ulong connects; /* attempts that succeeded */
     atomic_ulong connect_failures;
     atomic_bool is_down; /* by active health checks */
+    atomic_bool is_gone; /* discovery does not find it any more */
     struct outlier outlier;
 };
 

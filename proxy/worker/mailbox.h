@@ -13,7 +13,7 @@
 enum mail_command {
     MAIL_STOP_INBOUND = 1 << 0, /* see worker_stop_inbound() */
     MAIL_EXIT = 1 << 1,
-    MAIL_CLOSE_UNHEALTHY = 1 << 2, /* connections of close_on_unhealthy clusters to endpoints that are down */
+    MAIL_CLOSE_LOST = 1 << 2, /* see worker_close_lost() */
 };
 
 /* An accepted socket to take over. */

@@ -54,17 +54,20 @@ static void end_all(struct worker *worker)
         conn_end(CONTAINER_OF(worker->connections.next, struct conn, in_worker), END_DRAIN_TIMEOUT);
 }
 
-static void close_unhealthy(struct worker *worker)
+static void close_lost(struct worker *worker)
 {
     struct list_node *next;
 
     for (struct list_node *node = worker->connections.next; node != &worker->connections; node = next) {
         struct conn *conn = CONTAINER_OF(node, struct conn, in_worker);
         const struct endpoint *endpoint = conn->target.endpoint;
+        const struct cluster_config *config = conn->cluster->config;
 
         next = node->next;
-        if (endpoint && conn->cluster->config->close_on_unhealthy &&
-            atomic_load_explicit(&endpoint->is_down, memory_order_relaxed))
+        if (endpoint && config->close_on_removal && atomic_load_explicit(&endpoint->is_gone, memory_order_relaxed))
+            conn_end(conn, END_ENDPOINT_REMOVED);
+        else if (endpoint && config->close_on_unhealthy &&
+                 atomic_load_explicit(&endpoint->is_down, memory_order_relaxed))
             conn_end(conn, END_UNHEALTHY);
     }
 }
@@ -86,8 +89,8 @@ static void on_mail(evutil_socket_t fd, short what, void *argument)
         event_base_loopbreak(worker->base);
         return;
     }
-    if (commands & MAIL_CLOSE_UNHEALTHY)
-        close_unhealthy(worker);
+    if (commands & MAIL_CLOSE_LOST)
+        close_lost(worker);
     while ((grant = mailbox_take_grant(&worker->mailbox)))
         pending_on_grant(grant);
     while ((count = mailbox_take(&worker->mailbox, mails, ARRAY_SIZE(mails))) > 0) {
@@ -211,9 +214,9 @@ void worker_stop_inbound(struct worker *worker)
     mailbox_command(&worker->mailbox, MAIL_STOP_INBOUND);
 }
 
-void worker_close_unhealthy(struct worker *worker)
+void worker_close_lost(struct worker *worker)
 {
-    mailbox_command(&worker->mailbox, MAIL_CLOSE_UNHEALTHY);
+    mailbox_command(&worker->mailbox, MAIL_CLOSE_LOST);
 }
 
 void worker_ask_to_stop(struct worker *worker)

@@ -88,8 +88,8 @@ void worker_wait_for_stop(struct worker *worker);
 /* Inbound and plain listeners: takes what waits in their backlogs, then closes them. */
 void worker_stop_inbound(struct worker *worker);
 
-/* Ends connections of close_on_unhealthy clusters whose endpoints are down. Any thread. */
-void worker_close_unhealthy(struct worker *worker);
+/* Ends connections whose endpoint is down or gone, where close_on_unhealthy or close_on_removal says so. Any thread. */
+void worker_close_lost(struct worker *worker);
 
 /* Frees `node` (the conn's) at the end of this turn. */
 void worker_bury(struct worker *worker, struct list_node *node);

@@ -58,8 +58,8 @@ def test_unreadable_file_is_2_and_named(outrigger, tmp_path):
     done = outrigger("-c", tmp_path / "none.yaml", "--check")
     assert done.returncode == 2
     assert done.stderr == f"{tmp_path}/none.yaml: cannot be read: No such file or directory\n"
-    (tmp_path / "large.yaml").write_text(" " * (1 << 20) + "\nversion: 1\n")
-    assert "larger than 1 MiB" in outrigger("-c", tmp_path / "large.yaml", "--check").stderr
+    (tmp_path / "large.yaml").write_text(" " * (1 << 24) + "\nversion: 1\n")
+    assert "larger than 16 MiB" in outrigger("-c", tmp_path / "large.yaml", "--check").stderr
 
 
 def test_help_and_version(outrigger):

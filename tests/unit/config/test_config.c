@@ -78,7 +78,7 @@ static void test_config_clusters_inherit_from_defaults_and_keep_their_own(void *
 {
     char *text = read_golden("full.yaml");
     struct config *config = parse(text);
-    const struct cluster_config *pg = &config->clusters.items[0], *through = &config->clusters.items[1];
+    const struct cluster_config *pg = &config->clusters.items[0], *through = &config->clusters.items[2];
 
     (void)state;
     free(text);

@@ -84,7 +84,7 @@ static void test_node_parse_refuses_what_is_out_of_bounds(void **state)
     (void)state;
     memset(large, ' ', length);
     large[length] = '\0';
-    expect_problem(large, length, "larger than 1 MiB");
+    expect_problem(large, length, "larger than 16 MiB");
     for (size_t i = 0; i < NODE_MOST_NODES + 1; i++)
         memcpy(large + 2 * i, i == 0 ? "[ " : "1,", 2);
     expect_problem(large, 2 * (NODE_MOST_NODES + 1), "too many values");

@@ -1,0 +1,180 @@
+"""Discovery by names against a real name server whose records change, also under load."""
+
+import shutil
+import signal
+import socket
+import threading
+import time
+
+import pytest
+
+from tests.support.clients import connect, ending, outcome
+from tests.support.dns import NameServer
+from tests.support.processes import eventually
+from tests.support.servers import Server
+
+pytestmark = pytest.mark.skipif(not shutil.which("dnsmasq"), reason="dnsmasq is not installed")
+
+
+@pytest.fixture
+def names(tmp_path):
+    made = []
+
+    def make(records, **options):
+        made.append(NameServer(tmp_path / f"names{len(made)}", records, **options))
+        return made[-1]
+
+    yield make
+    for each in made:
+        each.stop()
+
+
+@pytest.fixture
+def whoami():
+    """A server on every address that says which one was dialled."""
+    def say(connection):
+        connection.sendall(connection.getsockname()[0].encode())
+        connection.close()
+
+    server = Server(say, host="0.0.0.0")
+    servers = [server, Server(say, host="::1", port=server.port, family=socket.AF_INET6)]
+    yield server.port
+    for each in servers:
+        each.close()
+
+
+def resolved(plain, server, port, *hosts, **cluster):
+    return plain([f"{host}:{port}" for host in hosts], {"discovery": "dns", **cluster},
+                 dns={"servers": [{"address": f"127.0.0.1:{server.port}"}], "timeout": "200ms", "attempts": 2})
+
+
+def endpoints(proxy):
+    return [endpoint["address"].rsplit(":", 1)[0].strip("[]") for endpoint in proxy.status()["clusters"][0]["endpoints"]]
+
+
+def ask(port):
+    with connect(port) as client:
+        return ending(client)[0].decode()
+
+
+def test_all_addresses_of_both_families_are_used_in_a_certain_order(names, plain, whoami):
+    server = names({"a.test": ["127.0.0.3", "127.0.0.2", "::1"]})
+    proxy, port = resolved(plain, server, whoami, "a.test")
+    eventually(lambda: endpoints(proxy) == ["127.0.0.2", "127.0.0.3", "::1"], what="the addresses")
+    assert [ask(port) for _ in range(6)] == ["127.0.0.2", "127.0.0.3", "::1"] * 2
+
+
+def test_a_hundred_addresses_come_by_tcp(names, plain, whoami):
+    addresses = [f"127.0.1.{number}" for number in range(1, 101)]
+    server = names({"many.test": addresses})
+    proxy, port = resolved(plain, server, whoami, "many.test")
+    eventually(lambda: len(endpoints(proxy)) == 100, what="all of them")
+    assert {ask(port) for _ in range(100)} == set(addresses)
+
+
+def test_changes_are_followed_within_the_ttl(names, plain, whoami):
+    server = names({"a.test": ["127.0.0.2"]}, ttl=1)
+    proxy, port = resolved(plain, server, whoami, "a.test")
+    eventually(lambda: endpoints(proxy) == ["127.0.0.2"], what="resolved")
+    server.change({"a.test": ["127.0.0.4", "127.0.0.5"]})
+    eventually(lambda: endpoints(proxy) == ["127.0.0.4", "127.0.0.5"], timeout=4, what="the change")
+    assert {ask(port) for _ in range(4)} == {"127.0.0.4", "127.0.0.5"}
+
+
+def test_ttl_is_honoured(names, plain, whoami):
+    server = names({"a.test": ["127.0.0.2"]}, ttl=60)
+    proxy, _ = resolved(plain, server, whoami, "a.test")
+    eventually(lambda: endpoints(proxy) == ["127.0.0.2"], what="resolved")
+    time.sleep(2.5)
+    assert server.log().count("query[A] a.test") == 1
+
+
+def test_last_good_addresses_stay_while_the_server_is_silent(names, plain, whoami):
+    server = names({"a.test": ["127.0.0.2"]})
+    proxy, port = resolved(plain, server, whoami, "a.test")
+    eventually(lambda: endpoints(proxy) == ["127.0.0.2"], what="resolved")
+    server.program.signal(signal.SIGSTOP)
+    eventually(lambda: "cannot be resolved" in proxy.log(), what="the failure")
+    time.sleep(1)
+    assert endpoints(proxy) == ["127.0.0.2"] and ask(port) == "127.0.0.2"
+    server.change({"a.test": ["127.0.0.9"]})
+    server.program.signal(signal.SIGCONT)
+    eventually(lambda: endpoints(proxy) == ["127.0.0.9"], timeout=8, what="it is asked again")
+
+
+def test_name_without_addresses_has_no_endpoint_and_comes_back(names, plain, whoami):
+    server = names({"a.test": ["127.0.0.2"]})
+    proxy, port = resolved(plain, server, whoami, "a.test")
+    eventually(lambda: endpoints(proxy) == ["127.0.0.2"], what="resolved")
+    server.change({"other.test": ["127.0.0.3"]})
+    eventually(lambda: endpoints(proxy) == [], timeout=4, what="gone")
+    assert "a.test has no addresses any more" in proxy.log()
+    assert outcome(port) == (b"", "reset")
+    eventually(lambda: proxy.ended("test") == {"no_endpoint": 1}, what="the account")
+    server.change({"a.test": ["127.0.0.5"]})
+    eventually(lambda: endpoints(proxy) == ["127.0.0.5"], timeout=9, what="back")
+
+
+def test_names_and_addresses_together(names, plain, whoami):
+    server = names({"a.test": ["127.0.0.2"], "b.test": ["127.0.0.3", "127.0.0.2"]})
+    proxy, _ = resolved(plain, server, whoami, "127.0.0.7", "b.test", "a.test")
+    eventually(lambda: endpoints(proxy) == ["127.0.0.7", "127.0.0.2", "127.0.0.3"], what="without doubles")
+
+
+@pytest.mark.parametrize("closes", [False, True])
+def test_connections_to_a_removed_endpoint_go_on_or_are_closed(names, plain, closes):
+    def hold(connection):
+        connection.sendall(b"x")
+        connection.recv(10)
+        connection.close()
+
+    holder = Server(hold, host="0.0.0.0")
+    server = names({"a.test": ["127.0.0.2", "127.0.0.3"]})
+    proxy, port = resolved(plain, server, holder.port, "a.test", close_on_removal=closes)
+    eventually(lambda: len(endpoints(proxy)) == 2, what="resolved")
+    clients = [connect(port) for _ in range(10)]
+    for client in clients:
+        assert client.recv(1) == b"x"
+    server.change({"a.test": ["127.0.0.3"]})
+    eventually(lambda: endpoints(proxy) == ["127.0.0.3"], timeout=4, what="removed")
+    if closes:
+        eventually(lambda: proxy.ended("test") == {"endpoint_removed": 5}, what="half of them")
+    assert proxy.active() == (5 if closes else 10)
+    for client in clients:
+        client.close()
+    holder.close()
+
+
+def test_no_connection_fails_while_the_zone_changes_under_load(names, plain, whoami):
+    server = names({"a.test": ["127.0.0.2", "127.0.0.3"]})
+    proxy, port = resolved(plain, server, whoami, "a.test")
+    eventually(lambda: len(endpoints(proxy)) == 2, what="resolved")
+    stop, failures, seen = threading.Event(), [], set()
+
+    def load():
+        while not stop.is_set():
+            try:
+                seen.add(ask(port))
+            except OSError as error:
+                failures.append(error)
+
+    threads = [threading.Thread(target=load) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for number in range(4, 8):
+        server.change({"a.test": [f"127.0.0.{number}", f"127.0.0.{number + 1}"]})
+        eventually(lambda: endpoints(proxy) == [f"127.0.0.{number}", f"127.0.0.{number + 1}"], timeout=5, what="the change")
+    stop.set()
+    for thread in threads:
+        thread.join()
+    assert not failures and "127.0.0.8" in seen and "" not in seen
+
+
+def test_health_checks_follow_the_addresses(names, plain, whoami):
+    server = names({"a.test": ["127.0.0.2"]})
+    proxy, port = resolved(plain, server, whoami, "a.test", health_check={"interval": "100ms"})
+    eventually(lambda: endpoints(proxy) == ["127.0.0.2"], what="resolved")
+    server.change({"a.test": ["127.0.0.2", "192.0.2.1"]})  # nobody is there
+    eventually(lambda: [each["health"] for each in proxy.status()["clusters"][0]["endpoints"]] == ["healthy", "unhealthy"], timeout=6,
+               what="the new one is checked")
+    assert ask(port) == "127.0.0.2"
