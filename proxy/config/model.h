@@ -49,6 +49,7 @@ enum outlier_cause {
     OUTLIER_ON_CONNECT = 1 << 0,
     OUTLIER_ON_RESET_BEFORE_REQUEST = 1 << 1,
     OUTLIER_ON_RESET_BEFORE_REPLY = 1 << 2,
+    OUTLIER_ON_FIRST_BYTE_TIMEOUT = 1 << 3,
 };
 
 enum lb_policy {

@@ -156,7 +156,8 @@ void config_reference(struct strbuf *text)
             strbuf_printf(
                 text,
                 "%s\n\nThe keys are those of [`clusters`](#clusters) that say how, not where: `load_balancing`, "
-                "`timeouts`, `retry`, `circuit_breaker`, `outlier_detection`, `health_check`, `close_on_unhealthy`.\n",
+                "`timeouts`, `retry`, `circuit_breaker`, `outlier_detection`, `health_check`, `close_on_unhealthy`, "
+                "`close_on_removal`.\n",
                 field->doc);
             continue;
         }

@@ -5,7 +5,8 @@ static const char *const discoveries[] = { "static", "dns", "original_destinatio
 static const char *const retry_causes[] = { "refused", "timeout", "unreachable", "reset_before_reply", NULL };
 static const char *const lb_policies[] = { "least_connections", "round_robin", "random", "source_hash", NULL };
 static const char *const health_check_types[] = { "tcp", "send_expect", "http", "none", NULL };
-static const char *const outlier_causes[] = { "connect", "reset_before_request", "reset_before_reply", NULL };
+static const char *const outlier_causes[] = { "connect", "reset_before_request", "reset_before_reply",
+                                              "first_byte_timeout", NULL };
 
 static const struct field timeouts_fields[] = {
     { .key = "connect",
@@ -45,10 +46,10 @@ static const struct field timeouts_fields[] = {
       .offset = offsetof(struct timeouts_config, max_duration_ms),
       .max = 365 * DAY,
       .reload = RELOAD_NEW_CONNECTIONS,
-      .doc =
-          "A connection ends this long after it was accepted, up to a tenth earlier (at random, so that a fleet does "
-          "not "
-          "reconnect at once); 0 = never, since that cuts whatever is under way." },
+      .doc = "A connected connection ends this long after it was accepted, up to a tenth earlier (at random, so that a "
+             "fleet does "
+             "not "
+             "reconnect at once); 0 = never, since that cuts whatever is under way." },
     { .key = "dead_peer",
       .type = FIELD_DURATION,
       .offset = offsetof(struct timeouts_config, dead_peer_ms),
@@ -141,7 +142,8 @@ static const struct field retry_fields[] = {
       .names = retry_causes,
       .def = RETRY_ON_REFUSED | RETRY_ON_TIMEOUT | RETRY_ON_UNREACHABLE | RETRY_ON_RESET_BEFORE_REPLY,
       .reload = RELOAD_NEW_CONNECTIONS,
-      .doc = "What is worth another try. `reset_before_reply` without `replay` covers only resets before any client "
+      .doc = "What is worth another try; `timeout` is that of `timeouts.first_byte`, too. `reset_before_reply` without "
+             "`replay` covers only resets before any client "
              "byte was sent." },
     { .key = "backoff",
       .type = FIELD_SECTION,
@@ -216,9 +218,9 @@ static const struct field outlier_fields[] = {
       .def = OUTLIER_ON_CONNECT | OUTLIER_ON_RESET_BEFORE_REQUEST,
       .reload = RELOAD_NEW_CONNECTIONS,
       .doc = "What is a failure: no connection; a reset before any byte of the client was sent; a reset before the "
-             "reply. The "
-             "last is left out by default, since a hostile client's bytes could provoke it and eject a good "
-             "endpoint." },
+             "reply; `timeouts.first_byte` after a byte of the client was sent. The last two are left out by default, "
+             "since a "
+             "hostile client's bytes could provoke them and eject a good endpoint." },
     { .key = "base_ejection",
       .type = FIELD_DURATION,
       .offset = offsetof(struct outlier_config, base_ejection_ms),
@@ -447,7 +449,8 @@ static const struct section endpoint_section = { .size = sizeof(struct endpoint_
           .offset = offsetof(struct cluster_config, health_check),                                                    \
           .section = &health_check_section,                                                                           \
           .doc = "Endpoints are asked whether they are there, by the proxy itself. Left out: they are not, since "    \
-                 "outlier_detection notices what fails; `health_check: {}` turns it on." },                           \
+                 "outlier_detection notices what fails; `health_check: {}` turns it on. Nothing of it with "          \
+                 "original_destination." },                                                                           \
         { .key = "close_on_removal",                                                                                  \
           .type = FIELD_BOOL,                                                                                         \
           .offset = offsetof(struct cluster_config, close_on_removal),                                                \
@@ -521,7 +524,7 @@ static const struct field inbound_cluster_fields[] = {
       .names = discoveries,
       .def = DISCOVERY_ORIGINAL_DESTINATION,
       .reload = RELOAD_NEW_CONNECTIONS,
-      .doc = "`original_destination`, the app's port itself, or `static`, which `endpoints` implies." },
+      .doc = "`original_destination`, the app's port itself; `static`, which `endpoints` implies; or `dns`." },
     CLUSTER_ENDPOINTS_FIELD,
     CLUSTER_POLICY_FIELDS,
 };

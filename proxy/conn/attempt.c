@@ -57,18 +57,26 @@ static bool has_sent(const struct conn *conn)
 }
 
 /* What the proxy's own machine lacks is no fault of the endpoint. */
+static bool is_local(enum connect_cause cause, int error)
+{
+    return cause == CONNECT_CAUSE_NO_DESCRIPTORS || error == -EADDRNOTAVAIL || error == -EACCES || error == -EPERM;
+}
+
 static bool counts(const struct conn *conn, enum connect_cause cause, int error)
 {
     uint64_t on = conn->cluster->config->outlier_detection.on;
 
-    switch (cause) {
-    case CONNECT_CAUSE_NO_DESCRIPTORS:
+    if (is_local(cause, error))
         return false;
+    if (conn->target.trial != 0) /* it has shown nothing good, and the next connection is not to be wasted on it too */
+        return true;
+    switch (cause) {
     case CONNECT_CAUSE_RESET_BEFORE_REPLY:
-    case CONNECT_CAUSE_FIRST_BYTE_TIMEOUT:
         return on & (has_sent(conn) ? OUTLIER_ON_RESET_BEFORE_REPLY : OUTLIER_ON_RESET_BEFORE_REQUEST);
+    case CONNECT_CAUSE_FIRST_BYTE_TIMEOUT: /* a client that says nothing may be the one to be waited for */
+        return has_sent(conn) && (on & OUTLIER_ON_FIRST_BYTE_TIMEOUT);
     default:
-        return (on & OUTLIER_ON_CONNECT) && error != -EADDRNOTAVAIL && error != -EACCES && error != -EPERM;
+        return on & OUTLIER_ON_CONNECT;
     }
 }
 
@@ -95,9 +103,9 @@ void attempt_failed(struct conn *conn, enum connect_cause cause, int error, uint
     remember_tried(conn);
 }
 
-void attempt_was_cut(struct conn *conn, uint64_t now_ms)
+void attempt_was_cut(struct conn *conn, enum connect_cause cause, uint64_t now_ms)
 {
-    if (counts(conn, CONNECT_CAUSE_RESET_BEFORE_REPLY, -ECONNRESET))
+    if (counts(conn, cause, 0))
         cluster_report_failure(conn->cluster, &conn->target, &conn->worker->random, now_ms);
 }
 

@@ -25,7 +25,7 @@ void attempt_failed(struct conn *conn, enum connect_cause cause, int error, uint
 
 /* The endpoint was cut off or silent before its first byte, and there is no other attempt: counts as above, but the
  * target stays. */
-void attempt_was_cut(struct conn *conn, uint64_t now_ms);
+void attempt_was_cut(struct conn *conn, enum connect_cause cause, uint64_t now_ms);
 
 /* The connection ends, or the attempt is given up: nothing is told of the endpoint but what was told already. */
 void attempt_end(struct conn *conn, uint64_t now_ms);

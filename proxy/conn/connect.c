@@ -93,6 +93,7 @@ static void on_connected(struct conn *conn, uint64_t now_ms)
     if (conn->target.endpoint)
         atomic_fetch_add_explicit(&conn->target.endpoint->connects, 1, memory_order_relaxed);
     conn->connected_ms = now_ms;
+    end_retry(conn);
     conn_move(conn, CONN_AWAITING_REPLY);
     relay_begin(conn, now_ms);
 }
@@ -348,17 +349,21 @@ bool connect_retries_cut(struct conn *conn, uint64_t now_ms)
         retry_unanswered(conn, CONNECT_CAUSE_RESET_BEFORE_REPLY, -ECONNRESET, now_ms);
         return true;
     }
-    attempt_was_cut(conn, now_ms);
+    attempt_was_cut(conn, CONNECT_CAUSE_RESET_BEFORE_REPLY, now_ms);
     return false;
 }
 
 void connect_on_first_byte_timeout(struct conn *conn, uint64_t now_ms)
 {
+    if (has_reply(conn)) { /* its event is next */
+        timeouts_begin(conn, now_ms);
+        return;
+    }
     if (may_retry(conn, CONNECT_CAUSE_FIRST_BYTE_TIMEOUT)) {
         retry_unanswered(conn, CONNECT_CAUSE_FIRST_BYTE_TIMEOUT, -ETIMEDOUT, now_ms);
         return;
     }
-    attempt_was_cut(conn, now_ms);
+    attempt_was_cut(conn, CONNECT_CAUSE_FIRST_BYTE_TIMEOUT, now_ms);
     conn_end(conn, END_FIRST_BYTE_TIMEOUT);
 }
 

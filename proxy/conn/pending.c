@@ -60,6 +60,10 @@ void pending_on_grant(struct list_node *grant)
 
 void pending_on_timer(struct conn *conn)
 {
+    if (!cluster_give_up_waiting(conn->cluster, &conn->pending->waiter))
+        return; /* its turn has come; the grant is in the mailbox */
+    free(conn->pending);
+    conn->pending = NULL;
     conn_end(conn, END_PENDING_TIMEOUT);
 }
 

@@ -22,7 +22,8 @@
       "The last attempt failed in another way; the log says how.")                                                  \
     X(UNMATCHED, "unmatched", TRANSPORT_CLOSE_RESET,                                                                \
       "No cluster matches, and intercept.outbound.unmatched is refuse.")                                            \
-    X(NO_ENDPOINT, "no_endpoint", TRANSPORT_CLOSE_RESET, "The cluster has no endpoint.")                            \
+    X(NO_ENDPOINT, "no_endpoint", TRANSPORT_CLOSE_RESET,                                                            \
+      "The cluster has no endpoint, or none that is healthy where panic_threshold is 0%.")                          \
     X(CIRCUIT_BREAKER, "circuit_breaker", TRANSPORT_CLOSE_RESET,                                                    \
       "The cluster has circuit_breaker.max_connections already, and max_pending wait.")                             \
     X(PENDING_TIMEOUT, "pending_timeout", TRANSPORT_CLOSE_RESET,                                                    \

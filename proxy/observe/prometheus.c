@@ -125,7 +125,8 @@ static const struct {
     unsigned long (*value)(struct cluster *cluster);
 } cluster_families[] = {
     { "outrigger_cluster_endpoints", "gauge", "Endpoints; 0 with original_destination.", endpoints_of },
-    { "outrigger_cluster_healthy_endpoints", "gauge", "Endpoints that are neither ejected nor on trial.", healthy_of },
+    { "outrigger_cluster_healthy_endpoints", "gauge",
+      "Endpoints that are neither ejected, nor on trial, nor found unhealthy.", healthy_of },
     { "outrigger_cluster_pending", "gauge", "Connections that wait for one of the cluster's to end.", pending_of },
     { "outrigger_cluster_pending_overflows_total", "counter", "Connections that circuit_breaker.max_pending refused.",
       pending_overflows_of },

@@ -3,6 +3,8 @@
 #include "proxy/config/model.h"
 #include "proxy/upstream/lb.h"
 
+#define MOST_PRIORITIES 16 /* as the row of `priority` allows */
+
 static lb_strategy *const strategies[] = {
     [LB_LEAST_CONNECTIONS] = lb_least_connections,
     [LB_ROUND_ROBIN] = lb_round_robin,
@@ -77,52 +79,66 @@ static bool is_in_panic(const struct balancer_request *request, size_t first, si
 }
 
 /* The first endpoint whose time is up gets this connection, so that it comes back as soon as it may. */
-static struct endpoint *find_trial(const struct balancer_request *request, uint64_t *ret_trial)
+static struct endpoint *find_trial(const struct balancer_request *request, size_t first, size_t end,
+                                   uint64_t *ret_trial)
 {
-    for (size_t i = 0; i < request->set->count; i++) {
-        struct endpoint *endpoint = request->set->slots[i].endpoint;
+    for (size_t i = first; i < end; i++) {
+        const struct endpoint_level *level = &request->set->levels[i];
 
-        if (outlier_is_closed(&endpoint->outlier) || was_tried(endpoint, request) ||
-            atomic_load_explicit(&endpoint->is_down, memory_order_relaxed))
-            continue;
-        *ret_trial = outlier_take_trial(&endpoint->outlier, &request->config->outlier_detection, request->now_ms);
-        if (*ret_trial != 0)
-            return endpoint;
-    }
-    return NULL;
-}
+        for (size_t j = 0; j < level->count; j++) {
+            struct endpoint *endpoint = level->slots[j].endpoint;
 
-/* In order of preference; `in_panic`: only what is_in_panic(), and all of that. */
-static struct endpoint *choose_by_priority(const struct balancer_request *request, bool in_panic)
-{
-    const struct endpoint_set *set = request->set;
-    size_t end;
-
-    for (size_t first = 0; first < set->level_count; first = end) {
-        end = end_of_priority(set, first);
-        if (!request->all_healthy && is_in_panic(request, first, end) != in_panic)
-            continue;
-        for (size_t i = first; i < end; i++) {
-            struct endpoint *endpoint = choose(request, &set->levels[i],
-                                               in_panic || request->all_healthy ? is_untried : is_healthy_and_untried);
-
-            if (endpoint)
+            if (outlier_is_closed(&endpoint->outlier) || was_tried(endpoint, request) ||
+                atomic_load_explicit(&endpoint->is_down, memory_order_relaxed))
+                continue;
+            *ret_trial = outlier_take_trial(&endpoint->outlier, &request->config->outlier_detection, request->now_ms);
+            if (*ret_trial != 0)
                 return endpoint;
         }
     }
     return NULL;
 }
 
-struct endpoint *balancer_pick(const struct balancer_request *request, uint64_t *ret_trial)
+static struct endpoint *choose_from(const struct balancer_request *request, size_t first, size_t end,
+                                    bool (*is_usable)(const struct endpoint *, const void *))
 {
     struct endpoint *endpoint = NULL;
 
+    for (size_t i = first; i < end && !endpoint; i++)
+        endpoint = choose(request, &request->set->levels[i], is_usable);
+    return endpoint;
+}
+
+static struct endpoint *pick_of_healthy_set(const struct balancer_request *request)
+{
+    return choose_from(request, 0, request->set->level_count, is_untried);
+}
+
+struct endpoint *balancer_pick(const struct balancer_request *request, uint64_t *ret_trial)
+{
+    const struct endpoint_set *set = request->set;
+    size_t panic_first[MOST_PRIORITIES], panic_end[MOST_PRIORITIES], panics = 0, end;
+    struct endpoint *endpoint = NULL;
+
     *ret_trial = 0;
-    if (!request->all_healthy)
-        endpoint = find_trial(request, ret_trial);
-    if (!endpoint)
-        endpoint = choose_by_priority(request, false);
-    if (!endpoint && !request->all_healthy)
-        endpoint = choose_by_priority(request, true);
+    if (request->all_healthy)
+        return pick_of_healthy_set(request);
+    for (size_t first = 0; first < set->level_count; first = end) {
+        end = end_of_priority(set, first);
+        endpoint = find_trial(request, first, end, ret_trial);
+        if (endpoint)
+            return endpoint;
+        if (is_in_panic(request, first, end) && panics < MOST_PRIORITIES) {
+            panic_first[panics] = first;
+            panic_end[panics++] = end;
+            continue;
+        }
+        endpoint = choose_from(request, first, end, is_healthy_and_untried);
+        if (endpoint)
+            return endpoint;
+    }
+    /* No priority that is well enough has one left: all of the others', in their order. */
+    for (size_t i = 0; i < panics && !endpoint; i++)
+        endpoint = choose_from(request, panic_first[i], panic_end[i], is_untried);
     return endpoint;
 }

@@ -202,6 +202,11 @@ bool cluster_wait(struct cluster *cluster, struct waiter *waiter)
     return false;
 }
 
+bool cluster_give_up_waiting(struct cluster *cluster, struct waiter *waiter)
+{
+    return wait_queue_remove(&cluster->pending, waiter);
+}
+
 void cluster_stop_waiting(struct cluster *cluster, struct waiter *waiter)
 {
     if (!wait_queue_remove(&cluster->pending, waiter))
@@ -265,17 +270,19 @@ static bool is_same(const struct endpoint_set *a, const struct endpoint_set *b)
     return true;
 }
 
-static void mark_gone(const struct endpoint_set *before, const struct endpoint_set *after)
+static void mark_gone(const struct endpoint_set *before, const struct endpoint_set *after, uint64_t now_ms)
 {
     for (size_t i = 0; i < before->count; i++) {
         struct endpoint *endpoint = before->slots[i].endpoint;
 
-        if (!endpoint_set_find(after, &endpoint->address.any))
-            atomic_store_explicit(&endpoint->is_gone, true, memory_order_relaxed);
+        if (endpoint_set_find(after, &endpoint->address.any))
+            continue;
+        atomic_store_explicit(&endpoint->lost_ms, now_ms, memory_order_relaxed);
+        atomic_store_explicit(&endpoint->is_gone, true, memory_order_relaxed);
     }
 }
 
-bool cluster_publish(struct cluster *cluster, struct endpoint_set *endpoints)
+bool cluster_publish(struct cluster *cluster, struct endpoint_set *endpoints, uint64_t now_ms)
 {
     struct endpoint_set *before;
 
@@ -286,7 +293,7 @@ bool cluster_publish(struct cluster *cluster, struct endpoint_set *endpoints)
         endpoint_set_unref(endpoints);
         return false;
     }
-    mark_gone(before, endpoints);
+    mark_gone(before, endpoints, now_ms);
     cluster->endpoints = endpoints;
     look_at_health(cluster);
     atomic_fetch_add_explicit(&cluster->generation, 1, memory_order_release);
@@ -295,9 +302,10 @@ bool cluster_publish(struct cluster *cluster, struct endpoint_set *endpoints)
     return true;
 }
 
-void cluster_set_down(struct cluster *cluster, struct endpoint *endpoint, bool is_down)
+void cluster_set_down(struct cluster *cluster, struct endpoint *endpoint, bool is_down, uint64_t now_ms)
 {
     pthread_mutex_lock(&cluster->mutex);
+    atomic_store_explicit(&endpoint->lost_ms, now_ms, memory_order_relaxed);
     atomic_store_explicit(&endpoint->is_down, is_down, memory_order_relaxed);
     look_at_health(cluster);
     pthread_mutex_unlock(&cluster->mutex);
@@ -356,7 +364,7 @@ void cluster_report_failure(struct cluster *cluster, struct attempt_target *targ
     if (!target->endpoint)
         return;
     /* What was begun before an ejection tells nothing new. */
-    if (target->trial != 0 ||
+    if (outlier_is_current_trial(&target->endpoint->outlier, target->trial) ||
         (outlier_is_closed(&target->endpoint->outlier) && outlier_count_failure(&target->endpoint->outlier, config)))
         eject(cluster, target, random, now_ms);
     target->trial = 0;

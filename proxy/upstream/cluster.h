@@ -76,7 +76,7 @@ void cluster_make_slot(const struct cluster *cluster, const struct endpoint_conf
  * Makes `endpoints` the cluster's, and takes the reference over. What is in the old ones alone is marked as gone.
  * Returns whether they differ.
  */
-bool cluster_publish(struct cluster *cluster, struct endpoint_set *endpoints);
+bool cluster_publish(struct cluster *cluster, struct endpoint_set *endpoints, uint64_t now_ms);
 
 /* Takes one of the cluster's connections; false when circuit_breaker.max_connections is reached, or others wait. */
 bool cluster_acquire(struct cluster *cluster);
@@ -87,6 +87,9 @@ void cluster_release(struct cluster *cluster);
  * called before this returns.
  */
 bool cluster_wait(struct cluster *cluster, struct waiter *waiter);
+
+/* Gives up waiting. Returns false when the waiter was granted meanwhile: then it goes on. */
+bool cluster_give_up_waiting(struct cluster *cluster, struct waiter *waiter);
 
 /* Ends the waiting; a connection that was granted meanwhile is given back. */
 void cluster_stop_waiting(struct cluster *cluster, struct waiter *waiter);
@@ -111,7 +114,7 @@ struct attempt_target {
 void cluster_pick(struct cluster *cluster, struct balancer_request *request, struct attempt_target *ret_target);
 
 /* What an active health check found. */
-void cluster_set_down(struct cluster *cluster, struct endpoint *endpoint, bool is_down);
+void cluster_set_down(struct cluster *cluster, struct endpoint *endpoint, bool is_down, uint64_t now_ms);
 
 /* What came of it, once for each attempt. */
 void cluster_report_success(struct cluster *cluster, struct attempt_target *target, uint64_t now_ms);

@@ -65,6 +65,7 @@ struct collection {
     struct endpoint_slot *slots;
     size_t count;
     struct endpoint_set *before;
+    bool joins_others; /* the cluster's first addresses have been known */
     bool is_full;
 };
 
@@ -85,7 +86,7 @@ static void collect(struct collection *collection, const struct cluster *cluster
     if (endpoint)
         endpoint_ref(endpoint);
     else /* slow start is for those that join others */
-        endpoint = endpoint_new(address, collection->before && collection->before->count > 0 ? clock_now_ms() : 0);
+        endpoint = endpoint_new(address, collection->joins_others ? clock_now_ms() : 0);
     if (!endpoint)
         return;
     cluster_make_slot(cluster, config, endpoint, &collection->slots[collection->count++]);
@@ -120,7 +121,8 @@ static const struct name *find_name(const struct discoverer *discovery, const st
 static void publish(struct discoverer *discovery, struct cluster *cluster)
 {
     struct collection collection = { .slots = calloc(ENDPOINT_SET_MOST, sizeof *collection.slots),
-                                     .before = cluster_get_endpoints(cluster) };
+                                     .before = cluster_get_endpoints(cluster),
+                                     .joins_others = discovery_knows(discovery, cluster) };
     struct endpoint_set *set = NULL;
     bool changed = false;
 
@@ -138,7 +140,7 @@ static void publish(struct discoverer *discovery, struct cluster *cluster)
     if (!collection.slots || endpoint_set_new(collection.slots, collection.count, &set) < 0)
         log_error("cluster %s: no memory for its new endpoints; the old ones stay", cluster->config->name);
     else
-        changed = cluster_publish(cluster, set);
+        changed = cluster_publish(cluster, set, clock_now_ms());
     if (changed)
         log_info("cluster %s: %zu endpoints", cluster->config->name, collection.count);
     for (size_t i = 0; i < collection.count; i++)
@@ -220,20 +222,23 @@ static void on_answer(void *owner, sa_family_t family, const struct dns_answer *
 {
     struct name *name = owner;
     struct family_state *state = &name->states[family == AF_INET ? IPV4 : IPV6];
+    bool was_known = name->states[IPV4].is_known && name->states[IPV6].is_known;
 
     state->is_asked = false;
     take_answer(state, answer);
     if (answer->status < 0)
         tell_problem(name, answer, state->is_known);
-    state->is_known = true;
     if (name->states[IPV4].is_asked || name->states[IPV6].is_asked) {
         if (!name->had_any && answer->status == 0)
             publish(name->discovery, name->cluster); /* better these now than none */
-        return;                                      /* else both together, so that the set changes once */
+        state->is_known = true;
+        return; /* else both together, so that the set changes once */
     }
-    if (name->states[IPV4].status == -ENOENT && name->states[IPV6].status == -ENOENT && name->had_any)
-        log_warning("cluster %s: %s has no addresses any more", name->cluster->config->name, name->config->at.host);
+    if (name->states[IPV4].status == -ENOENT && name->states[IPV6].status == -ENOENT && (name->had_any || !was_known))
+        log_warning("cluster %s: %s has no addresses%s", name->cluster->config->name, name->config->at.host,
+                    name->had_any ? " any more" : "");
     publish(name->discovery, name->cluster);
+    state->is_known = true;
     wait_for(name, next_ms(name));
 }
 

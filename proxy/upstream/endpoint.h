@@ -21,8 +21,9 @@ struct endpoint {
     atomic_uint active;
     atomic_ulong connects; /* attempts that succeeded */
     atomic_ulong connect_failures;
-    atomic_bool is_down; /* by active health checks */
-    atomic_bool is_gone; /* discovery does not find it any more */
+    atomic_bool is_down;          /* by active health checks */
+    atomic_bool is_gone;          /* discovery does not find it any more */
+    atomic_uint_fast64_t lost_ms; /* since when either is so */
     struct outlier outlier;
 };
 

@@ -42,7 +42,7 @@ static size_t make_sequence(const struct endpoint_slot *slots, size_t count, uin
 {
     uint64_t divisor = 0, sum = 0;
     size_t length = 0;
-    int64_t *credits;
+    int64_t *credits, *shares;
 
     for (size_t i = 0; i < count; i++)
         divisor = greatest_divisor(slots[i].weight, divisor);
@@ -52,15 +52,18 @@ static size_t make_sequence(const struct endpoint_slot *slots, size_t count, uin
         length += share_of(&slots[i], divisor, sum);
     if (!sequence)
         return length;
-    credits = calloc(count, sizeof *credits);
+    credits = calloc(2 * count, sizeof *credits);
     if (!credits)
         return 0;
+    shares = credits + count;
+    for (size_t i = 0; i < count; i++)
+        shares[i] = (int64_t)share_of(&slots[i], divisor, sum);
     /* As nginx spreads them: each turn every slot earns its share, and the richest pays for the turn. */
     for (size_t turn = 0; turn < length; turn++) {
         size_t richest = 0;
 
         for (size_t i = 0; i < count; i++) {
-            credits[i] += (int64_t)share_of(&slots[i], divisor, sum);
+            credits[i] += shares[i];
             if (credits[i] > credits[richest])
                 richest = i;
         }

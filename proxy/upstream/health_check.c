@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/list.h"
 #include "base/log.h"
 #include "base/macros.h"
@@ -11,6 +12,11 @@
 
 /* First probes come within this, so that what is dead is known soon, and not all of them at once. */
 #define FIRST_WITHIN_MS 200
+
+/* Probes under way at one time: half of the descriptors that are kept from connections. */
+#define MOST_AT_ONCE 64
+#define LOG_EVERY_MS 5000
+#define CROWDED_MS   20 /* then, at random, some of this later */
 
 /* One endpoint's. */
 struct check {
@@ -29,6 +35,8 @@ struct health_checker {
     struct event_base *base;
     struct cluster_set *clusters;
     struct list_node *checks; /* a list for each cluster */
+    unsigned under_way;
+    unsigned long lack_logged_ms;
     struct random random;
     void (*on_down)(void *owner, struct cluster *cluster);
     void *owner;
@@ -47,6 +55,11 @@ static void on_timer(evutil_socket_t fd, short what, void *argument)
 
     (void)fd;
     (void)what;
+    if (check->checker->under_way >= MOST_AT_ONCE) {
+        wait_for(check, 1 + random_below(&check->checker->random, CROWDED_MS));
+        return;
+    }
+    check->checker->under_way++;
     health_probe_begin(&check->probe, check->checker->base, &check->endpoint->address.any);
 }
 
@@ -61,17 +74,24 @@ static bool is_decisive(const struct check *check, bool passed)
     return !is_down && (!check->is_known || check->row >= config->fall);
 }
 
-static void on_done(struct health_probe *probe, const char *problem)
+static void on_done(struct health_probe *probe, enum health_outcome outcome, const char *problem)
 {
     struct check *check = CONTAINER_OF(probe, struct check, probe);
     uint64_t interval_ms = check->cluster->config->health_check.interval_ms;
     char address[SOCKADDR_TEXT_SIZE];
-    bool passed = !problem;
+    bool passed = outcome == HEALTH_PASSED;
 
+    check->checker->under_way--;
+    if (outcome == HEALTH_UNKNOWN) {
+        log_write_limited(LOG_WARNING, LOG_EVERY_MS, &check->checker->lack_logged_ms, "health checks are left out: %s",
+                          problem);
+        wait_for(check, interval_ms);
+        return;
+    }
     check->row = check->is_known && passed == check->last_passed ? check->row + 1 : 1;
     check->last_passed = passed;
     if (is_decisive(check, passed)) {
-        cluster_set_down(check->cluster, check->endpoint, !passed);
+        cluster_set_down(check->cluster, check->endpoint, !passed, clock_now_ms());
         sockaddr_format(&check->endpoint->address.any, address);
         if (passed)
             log_info("cluster %s: endpoint %s is healthy again", check->cluster->config->name, address);
@@ -88,6 +108,8 @@ static void on_done(struct health_probe *probe, const char *problem)
 static void free_check(struct check *check)
 {
     list_remove(&check->in_cluster);
+    if (check->probe.fd >= 0)
+        check->checker->under_way--;
     health_probe_cancel(&check->probe);
     evtimer_del(&check->timer);
     endpoint_unref(check->endpoint);

@@ -15,7 +15,7 @@
 #define MOST_REQUEST 2048
 
 void health_probe_init(struct health_probe *probe, const struct health_check_config *config,
-                       void (*done)(struct health_probe *probe, const char *problem))
+                       void (*done)(struct health_probe *probe, enum health_outcome outcome, const char *problem))
 {
     probe->config = config;
     probe->done = done;
@@ -27,6 +27,7 @@ void health_probe_cancel(struct health_probe *probe)
     if (probe->fd < 0)
         return;
     event_del(&probe->event);
+    evtimer_del(&probe->timer);
     /* A check leaves no TIME_WAIT behind at the endpoint's port. */
     sockopt_reset_on_close(probe->fd);
     close(probe->fd);
@@ -39,24 +40,26 @@ void health_probe_cancel(struct health_probe *probe)
 static void finish(struct health_probe *probe, const char *problem)
 {
     health_probe_cancel(probe);
-    probe->done(probe, problem);
+    probe->done(probe, problem ? HEALTH_FAILED : HEALTH_PASSED, problem);
 }
 
-/* What is sent; NULL for nothing. */
-static char *make_request(const struct health_check_config *config)
+/* What is sent; NULL for nothing. Returns 0 or -ENOMEM. */
+static int make_request(const struct health_check_config *config, char **ret_request)
 {
     struct strbuf text;
 
+    *ret_request = NULL;
     if (config->type == HEALTH_CHECK_TCP || (config->type == HEALTH_CHECK_SEND_EXPECT && !config->send))
-        return NULL;
+        return 0;
     strbuf_init(&text, MOST_REQUEST);
     if (config->type == HEALTH_CHECK_SEND_EXPECT)
         strbuf_append(&text, config->send);
     else
         strbuf_printf(&text,
                       "GET %s HTTP/1.1\r\nHost: %s\r\nUser-Agent: outrigger-health-check\r\nConnection: close\r\n\r\n",
-                      config->path, config->host ? config->host : "localhost");
-    return strbuf_take(&text);
+                      config->path, config->host);
+    *ret_request = strbuf_take(&text);
+    return *ret_request ? 0 : -ENOMEM;
 }
 
 static bool expects_answer(const struct health_check_config *config)
@@ -141,10 +144,6 @@ static void on_event(evutil_socket_t fd, short what, void *argument)
     struct health_probe *probe = argument;
     int r = 0;
 
-    if (what & EV_TIMEOUT) {
-        finish(probe, "timed out");
-        return;
-    }
     if (!probe->connected)
         r = dialer_result(fd);
     probe->connected = true;
@@ -156,46 +155,63 @@ static void on_event(evutil_socket_t fd, short what, void *argument)
         on_connected(probe);
 }
 
-/* The timeout is the whole probe's: it goes on counting where the event stays. */
+static void on_timeout(evutil_socket_t fd, short what, void *argument)
+{
+    (void)fd;
+    (void)what;
+    finish(argument, "timed out");
+}
+
 static void watch(struct health_probe *probe, short what)
 {
     struct event_base *base = event_get_base(&probe->event);
-    struct timeval left, now;
-    int pending = event_pending(&probe->event, EV_TIMEOUT, &left);
 
-    event_base_gettimeofday_cached(base, &now);
     event_del(&probe->event);
     event_assign(&probe->event, base, probe->fd, what | EV_PERSIST, on_event, probe);
-    if (pending && timercmp(&left, &now, >))
-        timersub(&left, &now, &left);
-    else
-        timerclear(&left);
-    event_add(&probe->event, &left);
+    event_add(&probe->event, NULL);
 }
 
-void health_probe_begin(struct health_probe *probe, struct event_base *base, const struct sockaddr *address)
+static bool is_local(int error)
+{
+    return error == -EMFILE || error == -ENFILE || error == -ENOMEM || error == -ENOBUFS || error == -EADDRNOTAVAIL ||
+           error == -EACCES || error == -EPERM;
+}
+
+/* Returns 0 or a negative errno. */
+static int begin(struct health_probe *probe, struct event_base *base, const struct sockaddr *address)
 {
     const struct health_check_config *config = probe->config;
     struct timeval timeout = { .tv_sec = (time_t)(config->timeout_ms / 1000),
                                .tv_usec = (suseconds_t)(config->timeout_ms % 1000 * 1000) };
     union sockaddr_any target = { 0 };
     bool in_progress;
-    int fd, r;
+    int r;
 
     memcpy(&target, address, sockaddr_length(address));
     if (config->port != 0 && target.family != AF_UNIX)
         sockaddr_set_port(&target.any, (uint16_t)config->port);
-    r = dialer_connect(&target.any, NULL, &fd, &in_progress);
+    r = dialer_connect(&target.any, NULL, &probe->fd, &in_progress);
     if (r < 0) {
-        probe->done(probe, strerror(-r));
-        return;
+        probe->fd = -1;
+        return r;
     }
-    probe->fd = fd;
     probe->connected = !in_progress;
     probe->sent = probe->received = 0;
+    event_assign(&probe->event, base, probe->fd, EV_WRITE | EV_PERSIST, on_event, probe);
+    evtimer_assign(&probe->timer, base, on_timeout, probe);
     probe->answer = calloc(1, HEALTH_PROBE_MOST_ANSWER);
-    probe->request = make_request(config);
-    event_assign(&probe->event, base, fd, EV_WRITE | EV_PERSIST, on_event, probe);
-    if (!probe->answer || event_add(&probe->event, &timeout) < 0)
-        finish(probe, strerror(ENOMEM));
+    r = probe->answer ? make_request(config, &probe->request) : -ENOMEM;
+    if (r == 0 && (event_add(&probe->event, NULL) < 0 || evtimer_add(&probe->timer, &timeout) < 0))
+        r = -ENOMEM;
+    if (r < 0)
+        health_probe_cancel(probe);
+    return r;
+}
+
+void health_probe_begin(struct health_probe *probe, struct event_base *base, const struct sockaddr *address)
+{
+    int r = begin(probe, base, address);
+
+    if (r < 0)
+        probe->done(probe, is_local(r) ? HEALTH_UNKNOWN : HEALTH_FAILED, strerror(-r));
 }

@@ -14,21 +14,28 @@
 
 #define HEALTH_PROBE_MOST_ANSWER 4096 /* bytes that are looked at */
 
+enum health_outcome {
+    HEALTH_PASSED,
+    HEALTH_FAILED,
+    HEALTH_UNKNOWN, /* this machine lacked what the probe needs: descriptors, memory, ports */
+};
+
 struct health_probe {
     const struct health_check_config *config;
-    struct event event;
-    int fd; /* -1: none is under way */
+    struct event event, timer; /* the timer is the whole probe's */
+    int fd;                    /* -1: none is under way */
     bool connected;
     size_t sent, received;
     char *request; /* what is sent; NULL: nothing */
     char *answer;  /* HEALTH_PROBE_MOST_ANSWER bytes while a probe is under way */
 
-    /* Called once for each probe that has begun, unless it is cancelled. `problem` is NULL when it passed. */
-    void (*done)(struct health_probe *probe, const char *problem);
+    /* Called once for each probe that has begun, unless it is cancelled. `problem`: why it failed, in words, or NULL.
+     */
+    void (*done)(struct health_probe *probe, enum health_outcome outcome, const char *problem);
 };
 
 void health_probe_init(struct health_probe *probe, const struct health_check_config *config,
-                       void (*done)(struct health_probe *probe, const char *problem));
+                       void (*done)(struct health_probe *probe, enum health_outcome outcome, const char *problem));
 
 /* `done` may be called before this returns. */
 void health_probe_begin(struct health_probe *probe, struct event_base *base, const struct sockaddr *address);

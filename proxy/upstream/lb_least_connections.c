@@ -11,6 +11,8 @@ static const struct endpoint_slot *draw_other(const struct lb_choice *choice, co
     for (int i = 0; i < MOST_DRAWS; i++) {
         const struct endpoint_slot *other = lb_draw(choice);
 
+        if (!other)
+            break; /* what was usable a moment ago is not any more */
         if (other != one)
             return other;
     }

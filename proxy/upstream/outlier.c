@@ -18,6 +18,7 @@ bool outlier_is_closed(const struct outlier *outlier)
 uint64_t outlier_take_trial(struct outlier *outlier, const struct outlier_config *config, uint64_t now_ms)
 {
     uint64_t until_ms = atomic_load_explicit(&outlier->until_ms, memory_order_relaxed), token;
+    enum outlier_state state;
 
     if (outlier_is_closed(outlier) || now_ms < until_ms)
         return 0;
@@ -26,8 +27,19 @@ uint64_t outlier_take_trial(struct outlier *outlier, const struct outlier_config
     if (!atomic_compare_exchange_strong_explicit(&outlier->until_ms, &until_ms, token, memory_order_acq_rel,
                                                  memory_order_relaxed))
         return 0;
-    atomic_store_explicit(&outlier->state, OUTLIER_HALF_OPEN, memory_order_release);
+    state = atomic_load_explicit(&outlier->state, memory_order_acquire);
+    do { /* an earlier trial may have closed it this very moment */
+        if (state == OUTLIER_CLOSED)
+            return 0;
+    } while (!atomic_compare_exchange_weak_explicit(&outlier->state, &state, OUTLIER_HALF_OPEN, memory_order_acq_rel,
+                                                    memory_order_acquire));
     return token;
+}
+
+bool outlier_is_current_trial(const struct outlier *outlier, uint64_t trial)
+{
+    return trial != 0 && atomic_load_explicit(&outlier->until_ms, memory_order_relaxed) == trial &&
+           outlier_state(outlier) == OUTLIER_HALF_OPEN;
 }
 
 bool outlier_count_failure(struct outlier *outlier, const struct outlier_config *config)
@@ -72,11 +84,6 @@ static void lower(struct outlier *outlier, const struct outlier_config *config, 
                                             memory_order_relaxed);
 }
 
-static bool is_current_trial(const struct outlier *outlier, uint64_t trial)
-{
-    return trial != 0 && atomic_load_explicit(&outlier->until_ms, memory_order_relaxed) == trial;
-}
-
 bool outlier_succeed(struct outlier *outlier, const struct outlier_config *config, uint64_t trial, uint64_t now_ms)
 {
     enum outlier_state half_open = OUTLIER_HALF_OPEN;
@@ -85,7 +92,7 @@ bool outlier_succeed(struct outlier *outlier, const struct outlier_config *confi
     if (atomic_load_explicit(&outlier->failures, memory_order_relaxed) != 0)
         atomic_store_explicit(&outlier->failures, 0, memory_order_relaxed);
     lower(outlier, config, now_ms);
-    return is_current_trial(outlier, trial) &&
+    return outlier_is_current_trial(outlier, trial) &&
            atomic_compare_exchange_strong_explicit(&outlier->state, &half_open, OUTLIER_CLOSED, memory_order_acq_rel,
                                                    memory_order_relaxed);
 }
@@ -94,7 +101,7 @@ void outlier_abandon_trial(struct outlier *outlier, uint64_t trial, uint64_t now
 {
     enum outlier_state half_open = OUTLIER_HALF_OPEN;
 
-    if (!is_current_trial(outlier, trial))
+    if (!outlier_is_current_trial(outlier, trial))
         return;
     atomic_store_explicit(&outlier->until_ms, now_ms, memory_order_relaxed);
     atomic_compare_exchange_strong_explicit(&outlier->state, &half_open, OUTLIER_OPEN, memory_order_acq_rel,

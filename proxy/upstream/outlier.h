@@ -29,7 +29,7 @@ struct outlier {
     atomic_uint failures;            /* in a row, while CLOSED */
     atomic_uint ejections;           /* the exponent n of the next ejection's time; goes down with success */
     atomic_uint_fast64_t until_ms;   /* OPEN: until then; HALF_OPEN: until the trial counts as lost */
-    atomic_uint_fast64_t renewed_ms; /* when n last changed */
+    atomic_uint_fast64_t renewed_ms; /* n goes down at the earliest base_ejection after this */
     atomic_ulong ejected;            /* how often, in all */
 };
 
@@ -43,6 +43,9 @@ bool outlier_is_closed(const struct outlier *outlier);
  * caller alone gets, whoever asks at the same moment; 0 for the others.
  */
 uint64_t outlier_take_trial(struct outlier *outlier, const struct outlier_config *config, uint64_t now_ms);
+
+/* Whether `trial` is the token of the trial that decides now. */
+bool outlier_is_current_trial(const struct outlier *outlier, uint64_t trial);
 
 /* A failure that counts. Returns whether the limit is reached: then the caller ejects, if the cluster's share allows.
  */

@@ -20,13 +20,15 @@ static void earn(struct retry_budget *budget, const struct retry_budget_config *
                  uint64_t now_ms)
 {
     uint64_t elapsed_ms = now_ms - budget->last_ms;
+    int32_t new_ones = (int32_t)(connections - budget->connections); /* below 0: another thread's count was newer */
     /* percent is in hundredths of a percent: 100% of a connection is 10000, and a whole retry is 1000 */
-    uint64_t earned = (uint64_t)(connections - budget->connections) * config->percent / 10;
+    uint64_t earned = (uint64_t)MAX(new_ones, 0) * config->percent / 10;
 
     if (elapsed_ms > config->window_ms)
         earned = (uint64_t)((double)earned * (double)config->window_ms / (double)elapsed_ms);
     earned += MIN(elapsed_ms, config->window_ms) * config->min_per_second;
-    budget->connections = connections;
+    if (new_ones > 0)
+        budget->connections = connections;
     budget->last_ms = now_ms;
     if (now_ms - budget->window_began_ms >= config->window_ms) {
         budget->earned_before = now_ms - budget->window_began_ms < 2 * config->window_ms ? budget->earned : 0;

@@ -11,6 +11,7 @@
 #include "base/log.h"
 #include "base/macros.h"
 #include "proxy/conn/conn.h"
+#include "proxy/conn/connect.h"
 #include "proxy/conn/pending.h"
 #include "proxy/net/sockopt.h"
 #include "proxy/worker/accept.h"
@@ -54,21 +55,37 @@ static void end_all(struct worker *worker)
         conn_end(CONTAINER_OF(worker->connections.next, struct conn, in_worker), END_DRAIN_TIMEOUT);
 }
 
+/* Only connections that were there when the endpoint was lost; in panic others may have come since. */
+static bool is_lost(const struct conn *conn, enum end_reason *ret_reason)
+{
+    const struct endpoint *endpoint = conn->target.endpoint;
+    const struct cluster_config *config = conn->cluster->config;
+
+    if (!endpoint || conn->connected_ms == 0 ||
+        conn->connected_ms > atomic_load_explicit(&endpoint->lost_ms, memory_order_relaxed))
+        return false;
+    *ret_reason = END_ENDPOINT_REMOVED;
+    if (config->close_on_removal && atomic_load_explicit(&endpoint->is_gone, memory_order_relaxed))
+        return true;
+    *ret_reason = END_UNHEALTHY;
+    return config->close_on_unhealthy && atomic_load_explicit(&endpoint->is_down, memory_order_relaxed);
+}
+
+/* What waits for an attempt has its own timeout, and what has no answer yet may go to another endpoint. */
 static void close_lost(struct worker *worker)
 {
+    uint64_t now_ms = clock_now_ms();
     struct list_node *next;
 
     for (struct list_node *node = worker->connections.next; node != &worker->connections; node = next) {
         struct conn *conn = CONTAINER_OF(node, struct conn, in_worker);
-        const struct endpoint *endpoint = conn->target.endpoint;
-        const struct cluster_config *config = conn->cluster->config;
+        enum end_reason reason;
 
         next = node->next;
-        if (endpoint && config->close_on_removal && atomic_load_explicit(&endpoint->is_gone, memory_order_relaxed))
-            conn_end(conn, END_ENDPOINT_REMOVED);
-        else if (endpoint && config->close_on_unhealthy &&
-                 atomic_load_explicit(&endpoint->is_down, memory_order_relaxed))
-            conn_end(conn, END_UNHEALTHY);
+        if (conn->state < CONN_AWAITING_REPLY || !is_lost(conn, &reason))
+            continue;
+        if (!connect_retries_cut(conn, now_ms))
+            conn_end(conn, reason);
     }
 }
 

@@ -282,3 +282,30 @@ def test_max_duration_ends_idle_and_busy_connections_with_jitter(serve, plain):
         thread.join(10)
     assert all(0.85 < each < 1.4 for each in lasted), lasted
     eventually(lambda: proxy.ended("test") == {"max_duration": 10}, what="the account")
+
+
+def test_trial_that_fails_in_another_way_is_not_repeated_at_once(serve, plain):
+    """Regression: a reset after the request is no failure by default, so every further connection was made the trial's successor."""
+    port_upstream = free_port()
+    proxy, port = plain([port_upstream, serve(echo).port], {"outlier_detection": EJECTING})
+    for _ in range(6):
+        assert exchange(port, b"x") == b"x"
+    assert health(proxy) == ["ejected", "healthy"]
+    bad = serve(lambda connection: (connection.recv(10), reset(connection)), port=port_upstream)
+    time.sleep(1.2)
+    assert [outcome(port, b"x") for _ in range(10)].count((b"x", "end")) == 9
+    assert bad.accepted == 1 and health(proxy) == ["ejected", "healthy"]
+
+
+def test_clients_that_say_nothing_do_not_eject_at_the_first_byte_timeout(serve, plain):
+    """Regression: silence on both sides counted against endpoints that only wait for the client."""
+    proxy, port = plain([serve(echo).port, serve(echo).port], {"timeouts": {"first_byte": "100ms"}, "retry": {"attempts": 1},
+                                                               "outlier_detection": {**EJECTING, "consecutive_failures": 1}})
+    for client in [connect(port) for _ in range(6)]:
+        assert ending(client) == (b"", "reset")
+    assert health(proxy) == ["healthy", "healthy"]
+    proxy, port = plain([serve(lambda connection: time.sleep(1)).port, serve(echo).port],
+                        {"timeouts": {"first_byte": "100ms"}, "outlier_detection": {**EJECTING, "on": ["first_byte_timeout"]}})
+    for _ in range(8):
+        outcome(port, b"x")
+    assert health(proxy) == ["ejected", "healthy"]

@@ -1,6 +1,7 @@
 """Active health checks through the real binary: what passes, what fails, when an endpoint goes and comes back."""
 
 import os
+import resource
 import time
 
 import pytest
@@ -166,3 +167,29 @@ def test_a_thousand_checks_cost_little(serve, plain):
         used = (sum(map(int, file.read().split()[13:15])) - before) / os.sysconf("SC_CLK_TCK")
     assert used < 1.0
     assert set(health(proxy)) == {"healthy"}
+
+
+def test_timeout_is_the_whole_check_s(serve, plain):
+    """Regression: each byte of a trickling answer began the timeout anew."""
+    def trickle(connection):
+        for _ in range(100):
+            connection.sendall(b".")
+            time.sleep(0.1)
+
+    proxy, _ = checked(plain, [serve(trickle).port, serve(echo).port], {"type": "send_expect", "expect": "x", "send": "x"})
+    eventually(lambda: health(proxy) == ["unhealthy", "healthy"], timeout=2, what="the verdict")
+
+
+def test_own_lack_of_descriptors_is_no_verdict(serve, plain):
+    """Regression: without a descriptor for the check, every endpoint was down, and close_on_unhealthy reset every connection."""
+    proxy, port = checked(plain, [serve(echo).port], {}, close_on_unhealthy=True)
+    client = connect(port)
+    client.sendall(b"x")
+    assert client.recv(1) == b"x"
+    resource.prlimit(proxy.pid, resource.RLIMIT_NOFILE, (3, 20000))
+    eventually(lambda: "health checks are left out" in proxy.log(), what="the lack")
+    resource.prlimit(proxy.pid, resource.RLIMIT_NOFILE, (1000, 20000))
+    assert health(proxy) == ["healthy"]
+    client.sendall(b"y")
+    assert client.recv(1) == b"y"
+    client.close()

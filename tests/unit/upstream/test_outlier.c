@@ -158,6 +158,8 @@ static void test_retry_budget_has_a_burst_then_what_is_earned(void **state)
     assert_int_equal(take_all(&budget, &plan, 50, 5000), 10); /* a fifth of the connections */
     assert_int_equal(take_all(&budget, &plan, 50, 7000), 6);  /* three a second */
     assert_int_equal(take_all(&budget, &plan, 1050, 8000), 203);
+    /* Regression: an older count, of a thread that came later, earned four thousand million connections. */
+    assert_int_equal(take_all(&budget, &plan, 1049, 8000), 0);
     retry_budget_done(&budget);
 }
 
