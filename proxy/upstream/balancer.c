@@ -38,7 +38,7 @@ static struct endpoint *choose(const struct balancer_request *request, const str
                                 .is_usable = is_usable,
                                 .argument = request,
                                 .random = request->random,
-                                .turn = request->turn,
+                                .turn = request->turn + (unsigned)request->tried_count, /* a retry has the next */
                                 .hash = request->hash,
                                 .slow_start_ms = request->config->load_balancing.slow_start_ms,
                                 .now_ms = request->now_ms };

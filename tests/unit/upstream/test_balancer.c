@@ -256,6 +256,23 @@ static void test_every_strategy_tries_each_endpoint_once(void **state)
     }
 }
 
+static void test_round_robin_retries_have_the_next_turns(void **state)
+{
+    struct endpoint *tried[3];
+    uint64_t trial;
+
+    (void)state;
+    begin(LB_ROUND_ROBIN);
+    make_set(3, NULL);
+    for (unsigned turn = 0; turn < 9; turn++) {
+        for (size_t i = 0; i < 3; i++) {
+            next_turn = turn;
+            tried[i] = pick_for(0, tried, i, 0, &trial);
+            assert_int_equal(index_of(tried[i]), (turn + i) % 3);
+        }
+    }
+}
+
 static void test_priorities_fail_over_and_back(void **state)
 {
     struct endpoint *tried[3];
@@ -395,6 +412,7 @@ int main(void)
         cmocka_unit_test_teardown(test_source_hash_moves_only_what_a_lost_endpoint_had, tear_down),
         cmocka_unit_test_teardown(test_source_hash_is_by_weight, tear_down),
         cmocka_unit_test_teardown(test_every_strategy_tries_each_endpoint_once, tear_down),
+        cmocka_unit_test_teardown(test_round_robin_retries_have_the_next_turns, tear_down),
         cmocka_unit_test_teardown(test_priorities_fail_over_and_back, tear_down),
         cmocka_unit_test_teardown(test_own_zone_comes_first_and_others_take_over, tear_down),
         cmocka_unit_test_teardown(test_panic_uses_all_when_too_few_are_healthy, tear_down),
