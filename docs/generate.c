@@ -24,7 +24,7 @@ static void print_configuration(void)
            "- Durations: `250ms`, `5s`, `1.5m`, `1h`, `7d`; a bare `0` is zero.\n"
            "- Percentages: `20%%`, `12.5%%`.\n"
            "- Sizes: `512B`, `64KiB`, `1MiB`, `2GiB`; a bare `0` is zero.\n"
-           "- Addresses: `10.0.0.1:80`, `[::1]:80`; where it says so also `unix:/path`.\n"
+           "- Addresses: `10.0.0.1:80`, `[::1]:80`; where it says so also `unix:/path` or `name:80`.\n"
            "- CIDRs: `10.0.0.0/8`, `2001:db8::/32`; an address alone is a block of one.\n"
            "- Ports: `443`, `5000-5010`. A list of one entry may be written without brackets.\n",
            notice);

@@ -127,11 +127,20 @@ static int parse_enum(const struct field *field, const char *text, void *at, cha
     return 0;
 }
 
+static int keep_text(struct arena *arena, const char *text, size_t length, void *at)
+{
+    const char *copy = arena_copy_text(arena, text, length);
+
+    if (!copy)
+        return -ENOMEM;
+    memcpy(at, &copy, sizeof copy);
+    return 0;
+}
+
 static int parse_name(const struct field *field, const char *text, struct arena *arena, void *at, char *problem)
 {
     static const char allowed[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.";
     size_t length = strlen(text);
-    const char *copy;
 
     if (length < field->min || length > field->max || strspn(text, allowed) != length) {
         snprintf(problem, VALUE_PROBLEM_SIZE,
@@ -139,45 +148,31 @@ static int parse_name(const struct field *field, const char *text, struct arena 
                  field->min, field->max);
         return -EINVAL;
     }
-    copy = arena_copy_text(arena, text, length);
-    if (!copy)
-        return -ENOMEM;
-    memcpy(at, &copy, sizeof copy);
-    return 0;
+    return keep_text(arena, text, length, at);
 }
 
 static int parse_text(const struct field *field, const char *text, struct arena *arena, void *at, char *problem)
 {
     size_t length = strlen(text);
-    const char *copy;
 
     if (length < field->min || length > field->max) {
         snprintf(problem, VALUE_PROBLEM_SIZE, "%zu bytes; allowed: %" PRIu64 " to %" PRIu64, length, field->min,
                  field->max);
         return -EINVAL;
     }
-    copy = arena_copy_text(arena, text, length);
-    if (!copy)
-        return -ENOMEM;
-    memcpy(at, &copy, sizeof copy);
-    return 0;
+    return keep_text(arena, text, length, at);
 }
 
 static int parse_path(const struct field *field, const char *text, struct arena *arena, void *at, char *problem)
 {
     size_t length = strlen(text);
-    const char *copy;
 
     if (text[0] != '/' || length < field->min || length > field->max) {
         snprintf(problem, VALUE_PROBLEM_SIZE,
                  "\"%.128s\" is not a path; allowed: an absolute path of at most %" PRIu64 " bytes", text, field->max);
         return -EINVAL;
     }
-    copy = arena_copy_text(arena, text, length);
-    if (!copy)
-        return -ENOMEM;
-    memcpy(at, &copy, sizeof copy);
-    return 0;
+    return keep_text(arena, text, length, at);
 }
 
 /* RFC 1123 letters, and the underscore that people use. What ends like an IPv4 address is a slip, not a name. */

@@ -111,7 +111,7 @@ void attempt_was_cut(struct conn *conn, enum connect_cause cause, uint64_t now_m
 
 void attempt_end(struct conn *conn, uint64_t now_ms)
 {
-    cluster_let_go(conn->cluster, &conn->target, now_ms);
+    cluster_let_go(&conn->target, now_ms);
 }
 
 void attempt_forget_tried(struct conn *conn)

@@ -370,9 +370,8 @@ void cluster_report_failure(struct cluster *cluster, struct attempt_target *targ
     target->trial = 0;
 }
 
-void cluster_let_go(struct cluster *cluster, struct attempt_target *target, uint64_t now_ms)
+void cluster_let_go(struct attempt_target *target, uint64_t now_ms)
 {
-    (void)cluster;
     if (!target->endpoint)
         return;
     outlier_abandon_trial(&target->endpoint->outlier, target->trial, now_ms);

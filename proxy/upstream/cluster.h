@@ -122,4 +122,4 @@ void cluster_report_failure(struct cluster *cluster, struct attempt_target *targ
                             uint64_t now_ms);
 
 /* The attempt no longer counts at its endpoint; a trial that told nothing is given up. */
-void cluster_let_go(struct cluster *cluster, struct attempt_target *target, uint64_t now_ms);
+void cluster_let_go(struct attempt_target *target, uint64_t now_ms);

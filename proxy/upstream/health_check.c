@@ -188,17 +188,6 @@ int health_checker_update(struct health_checker *checker, struct cluster *cluste
     return r;
 }
 
-bool health_checker_knows(const struct health_checker *checker, const struct cluster *cluster)
-{
-    const struct list_node *checks = &checker->checks[cluster->index];
-
-    for (struct list_node *node = checks->next; node != checks; node = node->next) {
-        if (!CONTAINER_OF(node, struct check, in_cluster)->is_known)
-            return false;
-    }
-    return true;
-}
-
 int health_checker_new(struct event_base *base, struct cluster_set *clusters,
                        void (*on_down)(void *owner, struct cluster *cluster), void *owner,
                        struct health_checker **ret_checker)

@@ -24,6 +24,3 @@ void health_checker_free(struct health_checker *checker);
 
 /* The cluster's endpoints are others now: begins with new ones, ends with those that are gone. Returns 0 or -ENOMEM. */
 int health_checker_update(struct health_checker *checker, struct cluster *cluster);
-
-/* Whether every endpoint of the cluster has had its first probe. */
-bool health_checker_knows(const struct health_checker *checker, const struct cluster *cluster);

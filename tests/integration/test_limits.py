@@ -5,17 +5,10 @@ import resource
 import socket
 import time
 
-from tests.support.clients import connect, ending, exchange, outcome
+from tests.support.clients import ending, exchange, outcome, served
 from tests.support.outrigger import Outrigger
 from tests.support.processes import cpu_seconds, eventually
 from tests.support.servers import echo, free_port
-
-
-def served(port):
-    client = connect(port)
-    client.sendall(b"x")
-    assert client.recv(1) == b"x"
-    return client
 
 
 def test_one_more_than_max_connections_is_reset_and_a_free_place_is_used(serve, plain):

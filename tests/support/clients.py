@@ -39,6 +39,14 @@ def exchange(port, data=b"ping", **options):
         return receive_all(connection)
 
 
+def served(port):
+    """A connection through to a server that echoes; it stays."""
+    client = connect(port)
+    client.sendall(b"x")
+    assert client.recv(1) == b"x"
+    return client
+
+
 def ending(connection):
     """Reads to the end: the bytes, and "end" or "reset"."""
     parts = []
