@@ -9,6 +9,7 @@
 #include "base/suggest.h"
 #include "proxy/config/schema.h"
 #include "proxy/config/value.h"
+#include "proxy/config/value_list.h"
 
 #define MOST_KEYS 32
 
@@ -168,7 +169,7 @@ static int decode_list(struct decode *decode, const struct field *field, const s
         if (r < 0)
             return r;
     }
-    value_set_list(at, items, node->count);
+    value_list_set(at, items, node->count);
     return 0;
 }
 

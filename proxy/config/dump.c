@@ -51,6 +51,8 @@ static void dump_plain_list(const struct field *field, const void *at, struct st
             strbuf_append(text, ", ");
         if (field->type == FIELD_CIDRS)
             strbuf_printf(text, "\"%s\"", cidr_format((const struct cidr *)list.items + i, word));
+        else if (field->type == FIELD_HOSTS || field->type == FIELD_SERVER_NAMES)
+            strbuf_printf(text, "\"%s\"", ((const char *const *)list.items)[i]);
         else if (field->type == FIELD_PORTS)
             strbuf_append(text, port_range_format(((const struct port_range *)list.items)[i], word));
         else
@@ -90,6 +92,8 @@ static void dump_scalar(const struct field *field, const void *at, struct strbuf
         break;
     case FIELD_CIDRS:
     case FIELD_PORTS:
+    case FIELD_HOSTS:
+    case FIELD_SERVER_NAMES:
     case FIELD_UIDS:
         dump_plain_list(field, at, text);
         break;
@@ -130,6 +134,8 @@ static bool is_left_out(const struct field *field, const void *at)
         return present == 0;
     case FIELD_CIDRS:
     case FIELD_PORTS:
+    case FIELD_HOSTS:
+    case FIELD_SERVER_NAMES:
     case FIELD_LIST:
         memcpy(&list, at, sizeof list);
         return list.count == 0;

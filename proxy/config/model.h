@@ -6,6 +6,7 @@
 #pragma once
 
 #include <limits.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
 
@@ -85,6 +86,11 @@ struct port_list {
     size_t count;
 };
 
+struct name_list {
+    const char **items; /* in small letters */
+    size_t count;
+};
+
 struct log_config {
     uint64_t level;  /* enum log_level */
     uint64_t format; /* enum log_format */
@@ -149,8 +155,11 @@ struct outlier_config {
     uint64_t max_ejected, panic_threshold; /* hundredths of a percent */
 };
 
+/* With sni alone: every address. */
 struct match_config {
     struct cidr_list addresses;
+    struct name_list hosts; /* resolved while the proxy runs */
+    struct name_list sni;   /* empty = not looked at */
     struct port_list ports; /* empty = every port */
 };
 
@@ -231,6 +240,7 @@ struct intercept_config {
     struct {
         uint64_t port;
         uint64_t unmatched; /* enum unmatched_policy */
+        uint64_t inspect_delay_ms;
     } outbound;
     struct {
         uint64_t port;
@@ -243,11 +253,23 @@ struct intercept_config {
     } inbound;
 };
 
-/* One pair of a block and a port range out of some cluster's `match`. */
+/* In the order in which they are looked at. */
+enum match_sni_kind {
+    MATCH_SNI_PEEK, /* stands before those that need the name: it must be known first. See route.h */
+    MATCH_SNI_EXACT,
+    MATCH_SNI_WILDCARD,
+    MATCH_SNI_ANY,
+};
+
+/* One combination of a block, a port range and a server name out of some cluster's `match`. */
 struct match_rule {
     struct cidr block;
     struct port_range ports;
+    enum match_sni_kind sni_kind;
+    const char *sni;  /* of a wildcard what is behind `*.`; "" where there is none */
     uint32_t cluster; /* index into config.clusters */
+    uint32_t order;   /* of its `match` in the file */
+    bool is_resolved; /* its block came out of a host's name */
 };
 
 struct config {
@@ -271,7 +293,7 @@ struct config {
         size_t count;
     } clusters;
     struct {
-        struct match_rule *items; /* every match of every cluster, most specific first */
+        struct match_rule *items; /* every match of every cluster but for hosts, most specific first */
         size_t count;
     } match_rules;
     const char *defaults_text;         /* `defaults` as it was written, on one line; NULL without */

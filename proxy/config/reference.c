@@ -37,6 +37,10 @@ static const char *type_name(const struct field *field)
         return "list of CIDRs";
     case FIELD_PORTS:
         return "list of ports";
+    case FIELD_HOSTS:
+        return "list of host names";
+    case FIELD_SERVER_NAMES:
+        return "list of server names";
     case FIELD_UIDS:
         return "list of uids";
     case FIELD_SECTION:

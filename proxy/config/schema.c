@@ -219,6 +219,16 @@ static const struct field outbound_fields[] = {
       .def = UNMATCHED_PASSTHROUGH,
       .reload = RELOAD_NEW_CONNECTIONS,
       .doc = "Connections that no cluster matches: on to their original destination, or refused." },
+    { .key = "inspect_delay",
+      .type = FIELD_DURATION,
+      .offset = OUTBOUND_OFFSET(inspect_delay_ms),
+      .min = 1,
+      .max = MINUTE,
+      .def = SECOND,
+      .reload = RELOAD_NEW_CONNECTIONS,
+      .doc = "Longest wait for a client's TLS ClientHello, only where a match with `sni` asks for it; then it has no "
+             "server name. The client is the app beside the proxy, so a second is long; servers that speak first wait "
+             "for it." },
 };
 static const struct section outbound_section = { FIELDS(outbound_fields) };
 

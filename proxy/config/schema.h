@@ -9,23 +9,25 @@
 #include <stdint.h>
 
 enum field_type {
-    FIELD_NUMBER,   /* uint64_t */
-    FIELD_DURATION, /* uint64_t milliseconds */
-    FIELD_SIZE,     /* uint64_t bytes */
-    FIELD_PERCENT,  /* uint64_t hundredths of a percent */
-    FIELD_BOOL,     /* uint64_t, 0 or 1 */
-    FIELD_ENUM,     /* uint64_t, an index into `names` */
-    FIELD_FLAGS,    /* uint64_t, a bit for each of `names` */
-    FIELD_TEXT,     /* const char *; any bytes but NUL */
-    FIELD_NAME,     /* const char *; letters, digits, '-', '_', '.', ':' */
-    FIELD_PATH,     /* const char *; absolute */
-    FIELD_ADDRESS,  /* union sockaddr_any: IPv4 or IPv6 with port */
-    FIELD_ENDPOINT, /* struct host_address: the same, `unix:/path` or a name with port */
-    FIELD_CIDRS,    /* struct cidr_list */
-    FIELD_PORTS,    /* struct port_list */
-    FIELD_UIDS,     /* struct uid_rules */
-    FIELD_SECTION,  /* a struct of its own, described by `section` */
-    FIELD_LIST,     /* { items, count } of such structs */
+    FIELD_NUMBER,       /* uint64_t */
+    FIELD_DURATION,     /* uint64_t milliseconds */
+    FIELD_SIZE,         /* uint64_t bytes */
+    FIELD_PERCENT,      /* uint64_t hundredths of a percent */
+    FIELD_BOOL,         /* uint64_t, 0 or 1 */
+    FIELD_ENUM,         /* uint64_t, an index into `names` */
+    FIELD_FLAGS,        /* uint64_t, a bit for each of `names` */
+    FIELD_TEXT,         /* const char *; any bytes but NUL */
+    FIELD_NAME,         /* const char *; letters, digits, '-', '_', '.', ':' */
+    FIELD_PATH,         /* const char *; absolute */
+    FIELD_ADDRESS,      /* union sockaddr_any: IPv4 or IPv6 with port */
+    FIELD_ENDPOINT,     /* struct host_address: the same, `unix:/path` or a name with port */
+    FIELD_CIDRS,        /* struct cidr_list */
+    FIELD_PORTS,        /* struct port_list */
+    FIELD_HOSTS,        /* struct name_list: names of hosts, in small letters */
+    FIELD_SERVER_NAMES, /* the same, and `*.NAME` */
+    FIELD_UIDS,         /* struct uid_rules */
+    FIELD_SECTION,      /* a struct of its own, described by `section` */
+    FIELD_LIST,         /* { items, count } of such structs */
 };
 
 enum field_reload {

@@ -77,6 +77,10 @@ static json_t *describe_type(const struct field *field)
         return describe_plain_list(field,
                                    json_pack("{s:[{s:s, s:i, s:i}, {s:s, s:s}]}", "anyOf", "type", "integer", "minimum",
                                              1, "maximum", 65535, "type", "string", "pattern", "^[0-9]+(-[0-9]+)?$"));
+    case FIELD_HOSTS:
+        return describe_plain_list(field, describe_text("^[0-9A-Za-z._-]+$"));
+    case FIELD_SERVER_NAMES:
+        return describe_plain_list(field, describe_text("^(\\*\\.)?[0-9A-Za-z._-]+$"));
     case FIELD_UIDS:
         return describe_plain_list(field, json_pack("{s:[{s:[s, s]}, {s:s, s:i}]}", "anyOf", "enum", "any", "own",
                                                     "type", "integer", "minimum", 0));

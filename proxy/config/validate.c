@@ -179,6 +179,33 @@ static int check_cluster_names(const struct validate *validate)
     return 0;
 }
 
+/* As it was written: a value that was refused is told already. */
+static bool has_any_key(const struct validate *validate, const char *path, const char *const *keys)
+{
+    const struct node *place = find_place(validate->root, path);
+
+    for (; *keys; keys++) {
+        if (node_get(place, *keys))
+            return true;
+    }
+    return false;
+}
+
+static void check_matches(const struct validate *validate, const struct cluster_config *cluster, const char *path)
+{
+    char inner[MOST_PATH];
+
+    for (size_t i = 0; i < cluster->match.count; i++) {
+        const struct match_config *match = &cluster->match.items[i];
+
+        snprintf(inner, sizeof inner, "%.64s[%zu]", path, i);
+        if (!has_any_key(validate, inner, (const char *const[]){ "addresses", "hosts", "sni", NULL }))
+            complain(validate, inner, "it matches nothing; it needs addresses, hosts or sni");
+        if (match->sni.count > 0 && !has_any_key(validate, inner, (const char *const[]){ "ports", NULL }))
+            complain(validate, inner, "sni needs ports: a client's first bytes are looked at nowhere else");
+    }
+}
+
 static void check_clusters(const struct validate *validate)
 {
     const struct config *config = validate->config;
@@ -196,6 +223,7 @@ static void check_clusters(const struct validate *validate)
         snprintf(path, sizeof path, "clusters[%zu].match", i);
         if (cluster->match.count > 0 && !config->intercept.present)
             complain(validate, path, "match has no meaning without intercept");
+        check_matches(validate, cluster, path);
     }
 }
 
@@ -205,7 +233,7 @@ static void check_match_ties(const struct validate *validate)
 
     for (size_t i = 1; i < config->match_rules.count; i++) {
         const struct match_rule *a = &config->match_rules.items[i - 1], *b = &config->match_rules.items[i];
-        char path[MOST_PATH], block[CIDR_TEXT_SIZE], ports[PORT_RANGE_TEXT_SIZE];
+        char path[MOST_PATH], block[CIDR_TEXT_SIZE], ports[PORT_RANGE_TEXT_SIZE], name[300] = "";
         const struct cluster_config *first, *second;
 
         if (!match_rules_tie(a, b))
@@ -213,8 +241,11 @@ static void check_match_ties(const struct validate *validate)
         first = &config->clusters.items[MIN(a->cluster, b->cluster)];
         second = &config->clusters.items[MAX(a->cluster, b->cluster)];
         snprintf(path, sizeof path, "clusters[%zu].match", (size_t)(second - config->clusters.items));
-        complain(validate, path, "%s port %s is matched as closely by cluster \"%s\"; one of them must be narrower",
-                 cidr_format(&b->block, block), port_range_format(b->ports, ports), first->name ? first->name : "?");
+        if (b->sni_kind != MATCH_SNI_ANY)
+            snprintf(name, sizeof name, " sni %s%s", b->sni_kind == MATCH_SNI_WILDCARD ? "*." : "", b->sni);
+        complain(validate, path, "%s port %s%s is matched as closely by cluster \"%s\"; one of them must be narrower",
+                 cidr_format(&b->block, block), port_range_format(b->ports, ports), name,
+                 first->name ? first->name : "?");
     }
 }
 
@@ -367,7 +398,8 @@ int config_validate(const struct node *root, struct config *config, struct repor
     int r = match_rules_build(config);
 
     if (r == -E2BIG) {
-        complain(&validate, "clusters", "more than %d matches (addresses times ports, over all clusters)",
+        complain(&validate, "clusters",
+                 "more than %d matches (addresses times ports times server names, over all clusters)",
                  MATCH_RULES_MOST);
         r = 0;
     }

@@ -5,23 +5,12 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/host_name.h"
 #include "base/macros.h"
 #include "base/suggest.h"
 #include "base/units.h"
 #include "proxy/config/model.h"
-
-/* Every { items, count } of the model has this shape. */
-struct any_list {
-    void *items;
-    size_t count;
-};
-
-void value_set_list(void *at, void *items, size_t count)
-{
-    struct any_list list = { items, count };
-
-    memcpy(at, &list, sizeof list);
-}
+#include "proxy/config/value_list.h"
 
 static void join_names(const struct field *field, struct strbuf *text)
 {
@@ -175,21 +164,6 @@ static int parse_path(const struct field *field, const char *text, struct arena 
     return keep_text(arena, text, length, at);
 }
 
-/* RFC 1123 letters, and the underscore that people use. What ends like an IPv4 address is a slip, not a name. */
-static bool is_host_name(const char *text, size_t length)
-{
-    static const char allowed[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.";
-    const char *last = text;
-
-    for (size_t i = 0; i < length; i++) {
-        if (!strchr(allowed, text[i]) || (text[i] == '.' && (i == 0 || text[i - 1] == '.')))
-            return false;
-        if (text[i] == '.' && i + 1 < length)
-            last = text + i + 1;
-    }
-    return length > 0 && length <= 253 && strspn(last, "0123456789.") < length - (size_t)(last - text);
-}
-
 /* An address, or `name:port`. */
 static int parse_endpoint(const char *text, struct arena *arena, void *at, char *problem)
 {
@@ -199,7 +173,7 @@ static int parse_endpoint(const char *text, struct arena *arena, void *at, char 
 
     if (sockaddr_parse(text, &endpoint.address, &why) < 0) {
         memset(&endpoint.address, 0, sizeof endpoint.address);
-        if (!colon || !is_host_name(text, (size_t)(colon - text)) || units_parse_number(colon + 1, &port) < 0 ||
+        if (!colon || !host_name_is_valid(text, (size_t)(colon - text)) || units_parse_number(colon + 1, &port) < 0 ||
             port < 1 || port > 65535) {
             snprintf(problem, VALUE_PROBLEM_SIZE, "\"%.128s\" is neither an address nor NAME:PORT: %s", text, why);
             return -EINVAL;
@@ -229,96 +203,6 @@ static int parse_address(const char *text, void *at, char *problem)
         return -EINVAL;
     }
     memcpy(at, &address, sizeof address);
-    return 0;
-}
-
-static int parse_uid(const char *text, struct uid_rule *rule, char *problem)
-{
-    uint64_t uid;
-
-    *rule = (struct uid_rule){ 0 };
-    if (strcmp(text, "any") == 0)
-        rule->kind = UID_RULE_ANY;
-    else if (strcmp(text, "own") == 0)
-        rule->kind = UID_RULE_OWN;
-    else if (units_parse_number(text, &uid) == 0 && uid < UINT32_MAX) {
-        rule->kind = UID_RULE_NUMBER;
-        rule->uid = (uid_t)uid;
-    } else {
-        snprintf(problem, VALUE_PROBLEM_SIZE, "\"%.64s\" is not a uid; allowed: any, own, or a number", text);
-        return -EINVAL;
-    }
-    return 0;
-}
-
-static int parse_item(const struct field *field, const char *text, void *item, char *problem)
-{
-    const char *why;
-
-    switch (field->type) {
-    case FIELD_CIDRS:
-        if (cidr_parse(text, item, &why) < 0) {
-            snprintf(problem, VALUE_PROBLEM_SIZE, "\"%.64s\": %s", text, why);
-            return -EINVAL;
-        }
-        return 0;
-    case FIELD_PORTS:
-        if (port_range_parse(text, item, &why) < 0) {
-            snprintf(problem, VALUE_PROBLEM_SIZE, "\"%.64s\": %s", text, why);
-            return -EINVAL;
-        }
-        return 0;
-    default:
-        return parse_uid(text, item, problem);
-    }
-}
-
-static size_t item_size(const struct field *field)
-{
-    switch (field->type) {
-    case FIELD_CIDRS:
-        return sizeof(struct cidr);
-    case FIELD_PORTS:
-        return sizeof(struct port_range);
-    default:
-        return sizeof(struct uid_rule);
-    }
-}
-
-/* A list of plain values; one value alone is a list of one. */
-static int parse_items(const struct field *field, const struct node *node, struct arena *arena, void *at, char *problem)
-{
-    const struct node_entry *entry = node->entries;
-    size_t count = node->count, index = 0;
-    char *items;
-
-    if (node->kind == NODE_SCALAR) {
-        items = arena_alloc(arena, item_size(field));
-        if (!items)
-            return -ENOMEM;
-        if (parse_item(field, node->text, items, problem) < 0)
-            return -EINVAL;
-        value_set_list(at, items, 1);
-        return 0;
-    }
-    if (count < field->min || count > field->max) {
-        snprintf(problem, VALUE_PROBLEM_SIZE, "%zu entries; allowed: %" PRIu64 " to %" PRIu64, count, field->min,
-                 field->max);
-        return -EINVAL;
-    }
-    items = arena_alloc(arena, count * item_size(field));
-    if (!items)
-        return -ENOMEM;
-    for (; entry; entry = entry->next, index++) {
-        if (entry->value->kind != NODE_SCALAR) {
-            snprintf(problem, VALUE_PROBLEM_SIZE, "entry %zu is %s; expected a plain value", index,
-                     node_kind_name(entry->value));
-            return -EINVAL;
-        }
-        if (parse_item(field, entry->value->text, items + index * item_size(field), problem) < 0)
-            return -EINVAL;
-    }
-    value_set_list(at, items, count);
     return 0;
 }
 
@@ -354,10 +238,12 @@ static int parse_flags(const struct field *field, const struct node *node, void 
 
 int value_parse(const struct field *field, const struct node *node, struct arena *arena, void *at, char *problem)
 {
-    bool takes_list = field->type == FIELD_CIDRS || field->type == FIELD_PORTS || field->type == FIELD_UIDS;
+    bool takes_list = value_list_is_one(field);
 
     if (field->type == FIELD_FLAGS)
         return parse_flags(field, node, at, problem);
+    if (takes_list && node->kind != NODE_MAPPING)
+        return value_list_parse(field, node, arena, at, problem);
     if (node->kind == NODE_MAPPING || (node->kind == NODE_SEQUENCE && !takes_list)) {
         snprintf(problem, VALUE_PROBLEM_SIZE, "expected %s, found %s", takes_list ? "a list" : "a value",
                  node_kind_name(node));
@@ -378,10 +264,6 @@ int value_parse(const struct field *field, const struct node *node, struct arena
         return parse_endpoint(node->text, arena, at, problem);
     case FIELD_ADDRESS:
         return parse_address(node->text, at, problem);
-    case FIELD_CIDRS:
-    case FIELD_PORTS:
-    case FIELD_UIDS:
-        return parse_items(field, node, arena, at, problem);
     default:
         return parse_number(field, node->text, at, problem);
     }
@@ -389,24 +271,8 @@ int value_parse(const struct field *field, const struct node *node, struct arena
 
 int value_set_default(const struct field *field, struct arena *arena, void *at)
 {
-    struct uid_rule rules[4];
-    char text[64], problem[VALUE_PROBLEM_SIZE], *rest = text, *word;
-    size_t count = 0;
-    struct uid_rule *items;
-
-    if (field->type == FIELD_PATH || field->type == FIELD_TEXT) {
-        memcpy(at, &field->def_text, sizeof field->def_text);
-        return 0;
-    }
-    snprintf(text, sizeof text, "%s", field->def_text);
-    while ((word = strsep(&rest, " ")) && count < ARRAY_SIZE(rules)) {
-        if (parse_uid(word, &rules[count], problem) == 0)
-            count++;
-    }
-    items = arena_alloc(arena, count * sizeof *items);
-    if (!items)
-        return -ENOMEM;
-    memcpy(items, rules, count * sizeof *items);
-    value_set_list(at, items, count);
+    if (field->type == FIELD_UIDS)
+        return value_list_set_default(field, arena, at);
+    memcpy(at, &field->def_text, sizeof field->def_text);
     return 0;
 }

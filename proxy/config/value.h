@@ -18,6 +18,3 @@ int value_parse(const struct field *field, const struct node *node, struct arena
 
 /* Stores a row's def_text. Returns 0 or -ENOMEM. */
 int value_set_default(const struct field *field, struct arena *arena, void *at);
-
-/* Stores items and count at a list's place in the model. */
-void value_set_list(void *at, void *items, size_t count);

@@ -270,7 +270,7 @@ void connect_with_place(struct conn *conn)
 {
     const struct retry_config *retry = &conn->cluster->config->retry;
     uint64_t now_ms = conn->state == CONN_NEW ? conn->started_ms : clock_now_ms();
-    bool is_watched = conn->state != CONN_NEW;
+    bool is_watched = conn->state == CONN_PENDING;
 
     conn->holds_cluster = true;
     timeouts_limit_duration(conn);

@@ -7,6 +7,7 @@
 #include "base/macros.h"
 #include "proxy/conn/conn.h"
 #include "proxy/conn/connect.h"
+#include "proxy/conn/peek.h"
 #include "proxy/conn/replay.h"
 #include "proxy/conn/timeouts.h"
 #include "proxy/net/sockopt.h"
@@ -321,6 +322,10 @@ void relay_on_client(evutil_socket_t fd, short what, void *argument)
     struct conn *conn = argument;
 
     (void)fd;
+    if (conn->state == CONN_PEEKING) {
+        peek_on_client(conn, what);
+        return;
+    }
     if (conn->state != CONN_PENDING && conn->state != CONN_CONNECTING && conn->state != CONN_BACKOFF) {
         on_side(conn, &conn->client, what);
         return;

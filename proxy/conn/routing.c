@@ -7,6 +7,7 @@
 #include "base/interception.h"
 #include "proxy/conn/conn.h"
 #include "proxy/conn/connect.h"
+#include "proxy/conn/peek.h"
 #include "proxy/conn/transparent.h"
 #include "proxy/net/dialer.h"
 #include "proxy/net/original_dst.h"
@@ -56,14 +57,31 @@ static bool is_loop(const struct conn *conn)
            dialer_address_is_local(&conn->original.any);
 }
 
+static void go_to(struct conn *conn, struct cluster *cluster)
+{
+    conn_enter_cluster(conn, cluster);
+    connect_begin(conn);
+}
+
+static void follow(struct conn *conn, const struct match_rule *rule)
+{
+    struct cluster_set *clusters = conn->worker->shared->clusters;
+
+    if (rule)
+        go_to(conn, &clusters->clusters[rule->cluster]);
+    else if (conn->worker->shared->config->intercept.outbound.unmatched == UNMATCHED_REFUSE)
+        conn_end(conn, END_UNMATCHED);
+    else
+        go_to(conn, clusters->passthrough);
+}
+
 void routing_begin(struct conn *conn, const struct worker_listener *listener)
 {
     struct cluster_set *clusters = conn->worker->shared->clusters;
-    struct cluster *cluster = listener->cluster;
+    const struct match_rule *rule;
 
     if (conn->direction == DIRECTION_LISTENER) {
-        conn_enter_cluster(conn, cluster);
-        connect_begin(conn);
+        go_to(conn, listener->cluster);
         return;
     }
     if (!transparent_begin(conn, listener) &&
@@ -80,16 +98,19 @@ void routing_begin(struct conn *conn, const struct worker_listener *listener)
         return;
     }
     if (conn->direction == DIRECTION_INBOUND) {
-        cluster = cluster_set_match_inbound(clusters, sockaddr_port(&conn->original.any));
-    } else {
-        cluster = cluster_set_match_outbound(clusters, &conn->original.any);
-        if (!cluster && conn->worker->shared->config->intercept.outbound.unmatched == UNMATCHED_REFUSE) {
-            conn_end(conn, END_UNMATCHED);
-            return;
-        }
-        if (!cluster)
-            cluster = clusters->passthrough;
+        go_to(conn, cluster_set_match_inbound(clusters, sockaddr_port(&conn->original.any)));
+        return;
     }
-    conn_enter_cluster(conn, cluster);
-    connect_begin(conn);
+    rule = route_find(router_view_get(&conn->worker->routes, &clusters->router), &conn->original.any);
+    if (rule && rule->sni_kind == MATCH_SNI_PEEK)
+        peek_begin(conn);
+    else
+        follow(conn, rule);
+}
+
+void routing_go_on(struct conn *conn, const char *name)
+{
+    struct router *router = &conn->worker->shared->clusters->router;
+
+    follow(conn, route_find_named(router_view_get(&conn->worker->routes, router), &conn->original.any, name));
 }

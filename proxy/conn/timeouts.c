@@ -3,6 +3,7 @@
 #include "base/macros.h"
 #include "proxy/conn/conn.h"
 #include "proxy/conn/connect.h"
+#include "proxy/conn/peek.h"
 #include "proxy/conn/pending.h"
 #include "proxy/conn/relay.h"
 #include "proxy/net/sockopt.h"
@@ -128,7 +129,9 @@ static void on_timer(struct timer *timer, uint64_t now_ms)
 {
     struct conn *conn = CONTAINER_OF(timer, struct conn, timer);
 
-    if (conn->state == CONN_PENDING)
+    if (conn->state == CONN_PEEKING)
+        peek_on_timer(conn);
+    else if (conn->state == CONN_PENDING)
         pending_on_timer(conn);
     else if (conn->state == CONN_CONNECTING || conn->state == CONN_BACKOFF)
         connect_on_timer(conn);

@@ -8,6 +8,7 @@ static const short flags_of[] = {
     [TRANSPORT_READ] = EV_READ | EV_CLOSED | EV_PERSIST,
     [TRANSPORT_WRITE] = EV_WRITE | EV_PERSIST,
     [TRANSPORT_READ_WRITE] = EV_READ | EV_CLOSED | EV_WRITE | EV_PERSIST,
+    [TRANSPORT_ARRIVALS] = EV_READ | EV_CLOSED | EV_ET | EV_PERSIST,
     [TRANSPORT_WATCH] = EV_WRITE | EV_ET | EV_PERSIST, /* epoll reports a cut whatever was asked for */
 };
 

@@ -47,13 +47,14 @@ struct transport_ops {
     void (*close)(struct transport *transport, enum transport_closing how);
 };
 
-/* What the owner is told about. Level-triggered, but for TRANSPORT_WATCH. */
+/* What the owner is told about. Level-triggered, but for the last two. */
 enum transport_interest {
     TRANSPORT_NOTHING,
     TRANSPORT_READ,
     TRANSPORT_WRITE,
     TRANSPORT_READ_WRITE,
-    TRANSPORT_WATCH, /* only a cut, as EV_WRITE; one such event may come without a cause */
+    TRANSPORT_ARRIVALS, /* as TRANSPORT_READ, but told once for each arrival: for who does not take what is there */
+    TRANSPORT_WATCH,    /* only a cut, as EV_WRITE; one such event may come without a cause */
 };
 
 struct transport {

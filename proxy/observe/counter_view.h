@@ -7,7 +7,7 @@
 #include "proxy/upstream/cluster.h"
 
 struct counter_view {
-    const struct cluster_set *clusters; /* NULL before there are any */
+    struct cluster_set *clusters; /* NULL before there are any */
     const struct counter_shard *const *shards;
     unsigned shard_count;
 };

@@ -135,6 +135,19 @@ static const struct {
     { "outrigger_cluster_ejections_total", "counter", "Endpoints that outlier_detection ejected.", ejections_of },
 };
 
+static void append_match_ties(const struct counter_view *view, struct strbuf *text)
+{
+    struct route_table *table;
+
+    if (!view->clusters)
+        return;
+    table = router_get(&view->clusters->router);
+    begin_family(text, "outrigger_match_ties", "gauge",
+                 "Addresses of hosts that match as closely as another cluster's; the first in the file has them.");
+    strbuf_printf(text, "outrigger_match_ties %zu\n", table->ties);
+    route_table_unref(table);
+}
+
 void prometheus_append(const struct counter_view *view, bool ready, struct strbuf *text)
 {
     begin_family(text, "outrigger_build_info", "gauge", "Always 1; the version is a label.");
@@ -157,4 +170,5 @@ void prometheus_append(const struct counter_view *view, bool ready, struct strbu
         begin_family(text, cluster_families[i].name, cluster_families[i].type, cluster_families[i].help);
         append_cluster_gauge(view, text, cluster_families[i].name, cluster_families[i].value);
     }
+    append_match_ties(view, text);
 }

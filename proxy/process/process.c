@@ -151,7 +151,9 @@ static void end(struct process *process)
         worker_ask_to_stop(&process->shared.workers[i]);
     for (unsigned i = 0; i < process->workers_ready; i++)
         worker_wait_for_stop(&process->shared.workers[i]);
+    dns_resolver_free(process->resolver);
     discovery_free(process->discovery);
+    match_hosts_free(process->match_hosts);
     health_checker_free(process->health_checker);
     http_server_free(process->control);
     http_server_free(process->health);

@@ -13,6 +13,7 @@
 #include "proxy/process/lifecycle.h"
 #include "proxy/upstream/discovery.h"
 #include "proxy/upstream/health_check.h"
+#include "proxy/upstream/match_hosts.h"
 #include "proxy/worker/worker.h"
 
 struct process {
@@ -24,8 +25,10 @@ struct process {
     struct control_server_config commands;
     struct http_server *control, *health;
     struct health_checker *health_checker;
-    struct discoverer *discovery; /* NULL: no cluster needs it */
-    struct event lifecycle_tick;  /* while draining */
+    struct dns_resolver *resolver; /* NULL: there are no names, and neither of the next two */
+    struct discoverer *discovery;
+    struct match_hosts *match_hosts;
+    struct event lifecycle_tick; /* while draining */
     struct event signals[3];
     unsigned signal_count;
     uint64_t started_ms;

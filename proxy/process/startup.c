@@ -193,16 +193,48 @@ static void on_endpoints_changed(void *owner, struct cluster *cluster)
         close_lost(process);
 }
 
+static void on_host_answer(void *owner)
+{
+    (void)owner;
+}
+
+static bool has_names(const struct cluster_set *clusters)
+{
+    for (size_t i = 0; i < clusters->count; i++) {
+        const struct cluster_config *cluster = clusters->clusters[i].config;
+
+        for (size_t j = 0; j < cluster->endpoints.count; j++) {
+            if (cluster->endpoints.items[j].at.host)
+                return true;
+        }
+        for (size_t j = 0; j < cluster->match.count; j++) {
+            if (cluster->match.items[j].hosts.count > 0)
+                return true;
+        }
+    }
+    return false;
+}
+
 static int start_discovery(struct process *process)
 {
     struct cluster_set *clusters = process->shared.clusters;
     int r = health_checker_new(process->base, clusters, on_endpoint_down, process, &process->health_checker);
 
-    if (r == 0)
-        r = discovery_new(process->base, clusters, on_endpoints_changed, process, &process->discovery);
+    if (r < 0 || !has_names(clusters))
+        return r;
+    r = dns_resolver_new(process->base, &process->config->dns, &process->resolver);
     if (r == -EINVAL)
         log_error("dns: the resolver cannot be set up");
-    return r;
+    if (r == 0)
+        r = discovery_new(process->base, process->resolver, clusters, on_endpoints_changed, process,
+                          &process->discovery);
+    if (r == 0)
+        r = match_hosts_new(process->base, process->resolver, clusters, on_host_answer, process, &process->match_hosts);
+    if (r < 0)
+        return r;
+    discovery_begin(process->discovery);
+    match_hosts_begin(process->match_hosts);
+    return 0;
 }
 
 int startup_start_workers(struct process *process)

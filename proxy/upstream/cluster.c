@@ -6,7 +6,6 @@
 #include <string.h>
 
 #include "base/log.h"
-#include "proxy/upstream/route.h"
 
 void cluster_make_slot(const struct cluster *cluster, const struct endpoint_config *config, struct endpoint *endpoint,
                        struct endpoint_slot *ret_slot)
@@ -69,11 +68,13 @@ int cluster_set_new(const struct config *config, uint64_t now_ms, struct cluster
 {
     size_t inbound_ports = config->intercept.inbound.ports.count;
     struct cluster_set *set = calloc(1, sizeof *set);
+    struct route_table *routes = NULL;
     int r = 0;
 
     if (!set)
         return -ENOMEM;
     set->config = config;
+    router_init(&set->router, NULL);
     set->clusters = calloc(config->clusters.count + inbound_ports + 2, sizeof *set->clusters);
     if (!set->clusters)
         r = -ENOMEM;
@@ -85,10 +86,13 @@ int cluster_set_new(const struct config *config, uint64_t now_ms, struct cluster
         r = init_cluster(set, &config->inbound, now_ms, &set->inbound);
     if (r == 0)
         r = init_cluster(set, &config->passthrough, now_ms, &set->passthrough);
+    if (r == 0)
+        r = route_table_new(config->match_rules.items, config->match_rules.count, &routes);
     if (r < 0) {
         cluster_set_free(set);
         return r;
     }
+    router_publish(&set->router, routes);
     *ret_set = set;
     return 0;
 }
@@ -103,15 +107,9 @@ void cluster_set_free(struct cluster_set *set)
         retry_budget_done(&set->clusters[i].budget);
         pthread_mutex_destroy(&set->clusters[i].mutex);
     }
+    router_done(&set->router);
     free(set->clusters);
     free(set);
-}
-
-struct cluster *cluster_set_match_outbound(const struct cluster_set *set, const struct sockaddr *destination)
-{
-    const struct match_rule *rule = route_find(set->config, destination);
-
-    return rule ? &set->clusters[rule->cluster] : NULL;
 }
 
 struct cluster *cluster_set_match_inbound(const struct cluster_set *set, uint16_t port)

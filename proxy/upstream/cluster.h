@@ -13,6 +13,7 @@
 #include "proxy/upstream/balancer.h"
 #include "proxy/upstream/endpoint_set.h"
 #include "proxy/upstream/retry_budget.h"
+#include "proxy/upstream/router.h"
 #include "proxy/upstream/wait_queue.h"
 
 struct cluster {
@@ -38,6 +39,7 @@ struct cluster_set {
     struct cluster *clusters; /* the configured ones in their order, the inbound ports', then the two built-in ones */
     struct cluster *inbound;
     struct cluster *passthrough;
+    struct router router; /* for captured outbound connections */
 };
 
 /*
@@ -46,9 +48,6 @@ struct cluster_set {
  */
 int cluster_set_new(const struct config *config, uint64_t now_ms, struct cluster_set **ret_set);
 void cluster_set_free(struct cluster_set *set);
-
-/* Where a captured outbound connection goes: the most specific match, or NULL. */
-struct cluster *cluster_set_match_outbound(const struct cluster_set *set, const struct sockaddr *destination);
 
 /* What a captured inbound connection to `port` uses. */
 struct cluster *cluster_set_match_inbound(const struct cluster_set *set, uint16_t port);

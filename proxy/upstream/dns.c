@@ -27,11 +27,16 @@ struct dns_resolver {
     ares_channel channel;
     bool has_channel, is_ending;
     struct list_node sockets;
+    struct list_node waiting; /* queries */
+    unsigned under_way;
+    bool is_starting; /* start_waiting() is at it already */
     struct event timer;
 };
 
 struct query {
+    struct list_node in_waiting;
     struct dns_resolver *resolver;
+    const char *name; /* borrowed */
     sa_family_t family;
     dns_callback *callback;
     void *owner;
@@ -137,6 +142,7 @@ int dns_resolver_new(struct event_base *base, const struct dns_config *config, s
         return -ENOMEM;
     resolver->base = base;
     list_init(&resolver->sockets);
+    list_init(&resolver->waiting);
     evtimer_assign(&resolver->timer, base, on_timer, resolver);
     resolver->has_channel = ares_init_options(&resolver->channel, &options,
                                               ARES_OPT_TIMEOUTMS | ARES_OPT_TRIES | ARES_OPT_SOCK_STATE_CB) ==
@@ -157,6 +163,12 @@ void dns_resolver_free(struct dns_resolver *resolver)
     resolver->is_ending = true;
     if (resolver->has_channel)
         ares_destroy(resolver->channel);
+    while (!list_is_empty(&resolver->waiting)) {
+        struct query *query = CONTAINER_OF(resolver->waiting.next, struct query, in_waiting);
+
+        list_remove(&query->in_waiting);
+        free(query);
+    }
     while (!list_is_empty(&resolver->sockets))
         forget_socket(CONTAINER_OF(resolver->sockets.next, struct dns_socket, in_resolver));
     evtimer_del(&resolver->timer);
@@ -200,9 +212,12 @@ static size_t take_addresses(const struct ares_addrinfo *found, union inet_addre
     return count;
 }
 
+static void start_waiting(struct dns_resolver *resolver);
+
 static void on_answer(void *argument, int status, int timeouts, struct ares_addrinfo *found)
 {
     struct query *query = argument;
+    struct dns_resolver *resolver = query->resolver;
     union inet_address *addresses = NULL;
     struct dns_answer answer = { .status = errno_of(status) };
 
@@ -219,28 +234,50 @@ static void on_answer(void *argument, int status, int timeouts, struct ares_addr
     }
     if (answer.status < 0)
         answer.problem = ares_strerror(status);
-    if (!query->resolver->is_ending)
-        query->callback(query->owner, query->family, &answer);
+    resolver->under_way--;
+    if (!resolver->is_ending)
+        query->callback(query->owner, &answer);
     free(addresses);
     if (found)
         ares_freeaddrinfo(found);
     free(query);
+    if (!resolver->is_ending)
+        start_waiting(resolver);
+}
+
+/* A loop and not a recursion: an answer may come at once, as from /etc/hosts. */
+static void start_waiting(struct dns_resolver *resolver)
+{
+    if (resolver->is_starting)
+        return;
+    resolver->is_starting = true;
+    while (resolver->under_way < DNS_MOST_UNDER_WAY && !list_is_empty(&resolver->waiting)) {
+        struct query *query = CONTAINER_OF(resolver->waiting.next, struct query, in_waiting);
+        struct ares_addrinfo_hints hints = { .ai_flags = ARES_AI_NOSORT,
+                                             .ai_socktype = SOCK_STREAM,
+                                             .ai_family = query->family };
+
+        list_remove(&query->in_waiting);
+        resolver->under_way++;
+        ares_getaddrinfo(resolver->channel, query->name, NULL, &hints, on_answer, query);
+    }
+    resolver->is_starting = false;
+    arm_timer(resolver);
 }
 
 void dns_resolver_ask(struct dns_resolver *resolver, const char *name, sa_family_t family, dns_callback *callback,
                       void *owner)
 {
-    static const struct ares_addrinfo_hints plain = { .ai_flags = ARES_AI_NOSORT, .ai_socktype = SOCK_STREAM };
-    struct ares_addrinfo_hints hints = plain;
     struct query *query = calloc(1, sizeof *query);
     struct dns_answer nothing = { .status = -ENOMEM, .problem = "out of memory" };
 
     if (!query) {
-        callback(owner, family, &nothing);
+        callback(owner, &nothing);
         return;
     }
-    *query = (struct query){ resolver, family, callback, owner };
-    hints.ai_family = family;
-    ares_getaddrinfo(resolver->channel, name, NULL, &hints, on_answer, query);
-    arm_timer(resolver);
+    *query = (struct query){
+        .resolver = resolver, .name = name, .family = family, .callback = callback, .owner = owner
+    };
+    list_append(&resolver->waiting, &query->in_waiting);
+    start_waiting(resolver);
 }

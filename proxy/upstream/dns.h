@@ -24,7 +24,9 @@ struct dns_answer {
     const char *problem; /* with a status: in words */
 };
 
-typedef void dns_callback(void *owner, sa_family_t family, const struct dns_answer *answer);
+#define DNS_MOST_UNDER_WAY 64 /* queries; further ones wait for their turn */
+
+typedef void dns_callback(void *owner, const struct dns_answer *answer);
 
 /* `servers` empty: those of /etc/resolv.conf. Returns 0, -ENOMEM, or -EINVAL when c-ares cannot be set up. */
 int dns_resolver_new(struct event_base *base, const struct dns_config *config, struct dns_resolver **ret_resolver);
@@ -32,6 +34,9 @@ int dns_resolver_new(struct event_base *base, const struct dns_config *config, s
 /* Queries that are under way are dropped: their callbacks are not called. */
 void dns_resolver_free(struct dns_resolver *resolver);
 
-/* Asks for the addresses of one family. `callback` is called once, perhaps before this returns. */
+/*
+ * Asks for the addresses of one family. `callback` is called once, perhaps before this returns. `name` is borrowed
+ * until then.
+ */
 void dns_resolver_ask(struct dns_resolver *resolver, const char *name, sa_family_t family, dns_callback *callback,
                       void *owner);

@@ -23,7 +23,7 @@ struct endpoint *endpoint_new(const union sockaddr_any *address, uint64_t now_ms
     endpoint->address = *address;
     sockaddr_format(&address->any, text);
     endpoint->hash = endpoint_hash_bytes(text, strlen(text));
-    endpoint->added_ms = now_ms;
+    atomic_init(&endpoint->added_ms, now_ms);
     return endpoint;
 }
 

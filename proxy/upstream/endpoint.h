@@ -16,8 +16,8 @@
 struct endpoint {
     atomic_uint references;
     union sockaddr_any address;
-    uint64_t hash;     /* of the address */
-    uint64_t added_ms; /* when it came: slow start counts from here */
+    uint64_t hash;                 /* of the address */
+    atomic_uint_fast64_t added_ms; /* when it came: slow start counts from here; 0: it has none */
     atomic_uint active;
     atomic_ulong connects; /* attempts that succeeded */
     atomic_ulong connect_failures;

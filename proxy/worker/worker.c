@@ -177,6 +177,7 @@ void worker_done(struct worker *worker)
     for (size_t i = 0; worker->views && i < worker->shared->clusters->count; i++)
         cluster_view_done(&worker->views[i]);
     free(worker->views);
+    router_view_done(&worker->routes);
     free(worker->means.scratch);
     counter_shard_done(&worker->counters);
     if (worker->base)

@@ -54,6 +54,7 @@ struct worker {
     struct pump_means means;
     struct counter_shard counters; /* shared, see counters.h */
     struct cluster_view *views;    /* one for each cluster */
+    struct router_view routes;
     struct random random;
     struct mailbox mailbox; /* shared */
     struct event mail_event, heartbeat_event, graves_event;

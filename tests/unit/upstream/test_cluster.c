@@ -41,14 +41,14 @@ static int tear_down(void **state)
 static const char *outbound(const char *host, uint16_t port)
 {
     union inet_address address;
-    const struct cluster *cluster;
+    const struct match_rule *rule;
 
     assert_int_equal(sockaddr_parse_host(host, port, &address), 0);
-    cluster = cluster_set_match_outbound(set, &address.any);
-    return cluster ? cluster->config->name : "none";
+    rule = route_find(set->router.table, &address.any);
+    return rule ? set->clusters[rule->cluster].config->name : "none";
 }
 
-static void test_cluster_set_match_outbound_takes_the_most_specific(void **state)
+static void test_route_find_takes_the_most_specific(void **state)
 {
     (void)state;
     assert_string_equal(outbound("10.1.2.3", 443), "narrow");
@@ -142,7 +142,7 @@ static void test_cluster_wait_grants_at_once_where_a_place_became_free(void **st
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(test_cluster_set_match_outbound_takes_the_most_specific, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_route_find_takes_the_most_specific, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_cluster_set_match_inbound_falls_back_to_the_built_in, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_cluster_acquire_stops_at_the_limit, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_cluster_wait_grants_in_turn_and_stops_at_the_limit, set_up, tear_down),
