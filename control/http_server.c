@@ -104,9 +104,13 @@ static void refuse(struct client *client, int status, const char *problem)
     send_answer(client, status, "text/plain; charset=utf-8", problem, strlen(problem), false);
 }
 
-static void answer(struct client *client, const struct http_head *head)
+static void answer(struct client *client, const struct http_head *head, const char *body)
 {
-    struct http_request request = { .method = head->method, .path = head->path, .wants_text = head->wants_text };
+    struct http_request request = { .method = head->method,
+                                    .path = head->path,
+                                    .wants_text = head->wants_text,
+                                    .body = body,
+                                    .body_length = (size_t)head->body_length };
     struct http_response response = { .status = 200, .content_type = "text/plain; charset=utf-8" };
     struct ucred peer;
     socklen_t length = sizeof peer;
@@ -134,7 +138,7 @@ static bool take_request(struct client *client)
 {
     struct evbuffer *input = bufferevent_get_input(client->stream);
     struct evbuffer_ptr end = evbuffer_search(input, "\r\n\r\n", 4, NULL);
-    char text[HTTP_MOST_HEAD_BYTES + 1];
+    char text[HTTP_MOST_HEAD_BYTES + 1], *body;
     struct http_head head;
     size_t head_length;
     int status;
@@ -154,8 +158,15 @@ static bool take_request(struct client *client)
     }
     if (evbuffer_get_length(input) < head_length + head.body_length)
         return false;
-    evbuffer_drain(input, head_length + head.body_length);
-    answer(client, &head);
+    evbuffer_drain(input, head_length);
+    body = calloc(1, (size_t)head.body_length + 1);
+    if (!body) {
+        refuse(client, 500, "out of memory\n");
+        return false;
+    }
+    evbuffer_remove(input, body, (size_t)head.body_length);
+    answer(client, &head, body);
+    free(body);
     return !client->closing;
 }
 

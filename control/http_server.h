@@ -19,8 +19,11 @@
 struct http_request {
     const char *method;
     const char *path; /* without its query */
-    bool wants_text;  /* Accept: text/plain */
-    bool has_peer;    /* it came over a unix socket; then peer_uid is whose (SO_PEERCRED) */
+    const char *name; /* what is behind the path of a command that takes one; NULL: nothing */
+    const char *body; /* terminated; may hold other NULs */
+    size_t body_length;
+    bool wants_text; /* Accept: text/plain */
+    bool has_peer;   /* it came over a unix socket; then peer_uid is whose (SO_PEERCRED) */
     uid_t peer_uid;
 };
 

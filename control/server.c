@@ -8,15 +8,27 @@ static void refuse(struct http_response *response, int status, const char *probl
     strbuf_append(&response->body, problem);
 }
 
+static bool is_path_of(const struct control_command *command, const char *path, const char **ret_name)
+{
+    size_t length = strlen(command->path);
+
+    *ret_name = NULL;
+    if (command->path[length - 1] != '/')
+        return strcmp(command->path, path) == 0;
+    *ret_name = path + length;
+    return strncmp(command->path, path, length) == 0 && path[length] != '\0';
+}
+
 static void serve(const struct control_server_config *config, const struct http_request *request,
                   struct http_response *response, bool health)
 {
+    struct http_request named = *request;
     bool path_known = false;
 
     for (size_t i = 0; i < config->command_count; i++) {
         const struct control_command *command = &config->commands[i];
 
-        if (strcmp(command->path, request->path) != 0 || (health && !command->on_health))
+        if (!is_path_of(command, request->path, &named.name) || (health && !command->on_health))
             continue;
         path_known = true;
         if (strcmp(command->method, request->method) != 0)
@@ -26,7 +38,7 @@ static void serve(const struct control_server_config *config, const struct http_
             refuse(response, 403, "this uid may not do that; see control.allow\n");
             return;
         }
-        command->run(config->owner, request, response);
+        command->run(config->owner, &named, response);
         return;
     }
     if (path_known)

@@ -18,7 +18,7 @@ enum control_permission {
 
 struct control_command {
     const char *method;
-    const char *path;
+    const char *path; /* one that ends in a slash takes a name behind it */
     enum control_permission permission;
     bool on_health; /* served on the health address as well */
     void (*run)(void *owner, const struct http_request *request, struct http_response *response);

@@ -113,20 +113,21 @@ static int parse_answer(char *text, size_t length, struct client_answer *ret_ans
     return 0;
 }
 
-int client_request(const char *socket_path, const char *method, const char *path, const char *accept,
+int client_request(const char *socket_path, const char *method, const char *path, const char *accept, const char *body,
                    uint64_t timeout_ms, struct client_answer *ret_answer)
 {
     uint64_t deadline_ms = now_ms() + timeout_ms;
-    char request[512], *text = NULL;
+    char request[512 + CLIENT_MOST_BODY_BYTES], *text = NULL;
     size_t length;
     int fd = -1, size, r;
 
     r = dial(socket_path, &fd);
     if (r < 0)
         return r;
-    size = snprintf(request, sizeof request,
-                    "%s %s HTTP/1.1\r\nHost: outrigger\r\nAccept: %s\r\nContent-Length: 0\r\nConnection: close\r\n\r\n",
-                    method, path, accept);
+    size = snprintf(
+        request, sizeof request,
+        "%s %s HTTP/1.1\r\nHost: outrigger\r\nAccept: %s\r\nContent-Length: %zu\r\nConnection: close\r\n\r\n%s", method,
+        path, accept, strlen(body), body);
     if (send(fd, request, (size_t)size, MSG_NOSIGNAL) != size)
         r = -EPIPE; /* so small that it fits or the server is gone */
     if (r == 0)

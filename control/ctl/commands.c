@@ -10,14 +10,13 @@
 
 #define REQUEST_TIMEOUT_MS 5000
 
-/* Makes one request and prints the answer: to stdout when it is a yes, to stderr otherwise. */
-static int ask_and_print(const struct ctl_options *options, const char *method, const char *path)
+int ctl_ask_and_print(const struct ctl_options *options, const char *method, const char *path, const char *body)
 {
     const char *accept = options->json ? "application/json" : "text/plain";
     struct client_answer answer;
     int code, r;
 
-    r = client_request(options->socket_path, method, path, accept, REQUEST_TIMEOUT_MS, &answer);
+    r = client_request(options->socket_path, method, path, accept, body, REQUEST_TIMEOUT_MS, &answer);
     if (r < 0) {
         fprintf(stderr, "outriggerctl: no proxy answers on %s: %s\n", options->socket_path, strerror(-r));
         return CTL_UNREACHABLE;
@@ -32,22 +31,22 @@ static int ask_and_print(const struct ctl_options *options, const char *method, 
 
 int ctl_ready(const struct ctl_options *options)
 {
-    return ask_and_print(options, "GET", "/healthz/ready");
+    return ctl_ask_and_print(options, "GET", "/healthz/ready", "");
 }
 
 int ctl_status(const struct ctl_options *options)
 {
-    return ask_and_print(options, "GET", "/status");
+    return ctl_ask_and_print(options, "GET", "/status", "");
 }
 
 int ctl_drain(const struct ctl_options *options)
 {
-    return ask_and_print(options, "POST", "/drain");
+    return ctl_ask_and_print(options, "POST", "/drain", "");
 }
 
 int ctl_quit(const struct ctl_options *options)
 {
-    return ask_and_print(options, "POST", "/quit");
+    return ctl_ask_and_print(options, "POST", "/quit", "");
 }
 
 int ctl_wait(const struct ctl_options *options)

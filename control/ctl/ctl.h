@@ -18,7 +18,7 @@ struct ctl_options {
     bool json;
     uint64_t timeout_ms, interval_ms;
     bool start_on_timeout, quit;
-    char **command; /* of `run`; NULL-terminated */
+    char **command; /* the words behind the subcommand and its options; NULL-terminated */
 };
 
 /* The subcommands. Each returns the exit code. */
@@ -28,3 +28,11 @@ int ctl_run(const struct ctl_options *options);
 int ctl_status(const struct ctl_options *options);
 int ctl_drain(const struct ctl_options *options);
 int ctl_quit(const struct ctl_options *options);
+int ctl_fault(const struct ctl_options *options);
+
+/*
+ * Makes one request and prints the answer: to stdout when it is a yes, to stderr otherwise. Returns the exit code.
+ * `body`
+ * "" is none.
+ */
+int ctl_ask_and_print(const struct ctl_options *options, const char *method, const char *path, const char *body);

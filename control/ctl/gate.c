@@ -23,7 +23,7 @@ static uint64_t now_ms(void)
 static bool ask(const struct ctl_options *options, uint64_t timeout_ms, char **ret_why)
 {
     struct client_answer answer;
-    int r = client_request(options->socket_path, "GET", "/healthz/ready", "text/plain", timeout_ms, &answer);
+    int r = client_request(options->socket_path, "GET", "/healthz/ready", "text/plain", "", timeout_ms, &answer);
 
     *ret_why = NULL;
     if (r < 0) {

@@ -12,20 +12,25 @@ struct subcommand {
     const char *name;
     const char *arguments;
     const char *help;
-    bool waits, runs;
+    bool waits, runs, has_words; /* takes --timeout; wraps a command; takes words of its own */
     int (*run)(const struct ctl_options *options);
 };
 
 static const struct subcommand subcommands[] = {
-    { "ready", "", "say whether the proxy is ready (exit 0) or not, and why not (exit 1)", false, false, ctl_ready },
-    { "wait", "[--timeout 60s] [--interval 250ms]", "wait until the proxy is ready", true, false, ctl_wait },
+    { "ready", "", "say whether the proxy is ready (exit 0) or not, and why not (exit 1)", false, false, false,
+      ctl_ready },
+    { "wait", "[--timeout 60s] [--interval 250ms]", "wait until the proxy is ready", true, false, false, ctl_wait },
     { "run", "[--timeout 60s] [--on-timeout fail|start] [--quit] -- CMD...",
-      "wait, then run CMD, pass signals on, return its exit code; --quit ends the proxy afterwards", true, true,
+      "wait, then run CMD, pass signals on, return its exit code; --quit ends the proxy afterwards", true, true, false,
       ctl_run },
-    { "status", "", "show state, traffic and endpoints", false, false, ctl_status },
+    { "status", "", "show state, traffic and endpoints", false, false, false, ctl_status },
     { "drain", "", "stop being ready and accept no new inbound connections; the proxy goes on running", false, false,
-      ctl_drain },
-    { "quit", "", "drain, then end the proxy", false, false, ctl_quit },
+      false, ctl_drain },
+    { "quit", "", "drain, then end the proxy", false, false, false, ctl_quit },
+    { "fault",
+      "set CLUSTER [delay=PERCENT:TIME] [refuse=PERCENT] [reset=PERCENT[:BYTES]] [bandwidth=BYTES] | clear CLUSTER",
+      "inject these faults, and no others, into a cluster's new connections; clear: the configured ones again", false,
+      false, true, ctl_fault },
 };
 
 static void print_help(FILE *out)
@@ -108,7 +113,7 @@ static int parse_subcommand(const struct subcommand *subcommand, int argc, char 
     options->command = argv + optind;
     if (subcommand->runs && optind >= argc)
         return usage("run needs a command: run -- CMD...", NULL);
-    if (!subcommand->runs && optind < argc)
+    if (!subcommand->runs && !subcommand->has_words && optind < argc)
         return usage("unexpected argument", argv[optind]);
     return 0;
 }

@@ -81,7 +81,7 @@ static int supervise(pid_t child, const sigset_t *signals)
 static void quit_proxy(const struct ctl_options *options)
 {
     struct client_answer answer;
-    int r = client_request(options->socket_path, "POST", "/quit", "text/plain", QUIT_TIMEOUT_MS, &answer);
+    int r = client_request(options->socket_path, "POST", "/quit", "text/plain", "", QUIT_TIMEOUT_MS, &answer);
 
     if (r < 0) {
         fprintf(stderr, "outriggerctl: the proxy could not be ended: %s: %s\n", options->socket_path, strerror(-r));

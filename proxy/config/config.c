@@ -64,6 +64,32 @@ int config_parse(const char *name, const char *text, size_t length, struct confi
     return 0;
 }
 
+int config_parse_faults(const char *text, size_t length, struct faults_config *ret_faults, char **ret_errors)
+{
+    struct faults_config faults = { .bandwidth = 0 };
+    struct arena arena = { 0 };
+    struct node *root = NULL;
+    struct report report;
+    int r;
+
+    report_init(&report, "faults");
+    r = node_parse(text, length, &arena, &report, &root);
+    if (r == 0)
+        r = config_decode_section(&schema_faults, root, &arena, &faults, &report);
+    if (r == 0 && report.count > 0)
+        r = -EINVAL;
+    if (r == -EINVAL) {
+        *ret_errors = report_text(&report);
+        if (!*ret_errors)
+            r = -ENOMEM;
+    }
+    if (r == 0)
+        *ret_faults = faults;
+    report_done(&report);
+    arena_done(&arena);
+    return r;
+}
+
 static int report_unreadable(const char *path, int error, char **ret_errors)
 {
     struct report report;

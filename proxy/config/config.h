@@ -21,6 +21,9 @@ int config_load(const char *path, const char **ret_name, struct config **ret_con
 /* The same for a text in memory; `name` stands for the file in messages. */
 int config_parse(const char *name, const char *text, size_t length, struct config **ret_config, char **ret_errors);
 
+/* A cluster's `faults` alone, as YAML or JSON. Returns and errors as config_load(). */
+int config_parse_faults(const char *text, size_t length, struct faults_config *ret_faults, char **ret_errors);
+
 void config_free(struct config *config);
 
 /* Appends the whole configuration with its defaults, as YAML that loads to the same. */

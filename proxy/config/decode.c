@@ -342,17 +342,32 @@ static int keep_defaults(struct decode *decode, struct config *config)
     return config->defaults_text ? 0 : -ENOMEM;
 }
 
+static const struct node empty_document = { .kind = NODE_SCALAR, .plain = true, .text = "", .line = 1, .column = 1 };
+
+int config_decode_section(const struct section *section, const struct node *root, struct arena *arena, void *base,
+                          struct report *report)
+{
+    struct decode decode = { .arena = arena, .report = report };
+    int r;
+
+    strbuf_init(&decode.path, 4096);
+    r = init_section(&decode, section, base, false);
+    if (r == 0)
+        r = decode_section(&decode, section, root ? root : &empty_document, base);
+    strbuf_done(&decode.path);
+    return r;
+}
+
 int config_decode(const struct node *root, struct config *config, struct report *report)
 {
     struct decode decode = { .arena = &config->arena, .report = report };
-    static const struct node empty = { .kind = NODE_SCALAR, .plain = true, .text = "", .line = 1, .column = 1 };
     int r;
 
     strbuf_init(&decode.path, 4096);
     decode.defaults = node_get(root, "defaults");
     r = init_section(&decode, &schema_root, config, false);
     if (r == 0)
-        r = decode_section(&decode, &schema_root, root ? root : &empty, config);
+        r = decode_section(&decode, &schema_root, root ? root : &empty_document, config);
     if (r == 0)
         r = keep_defaults(&decode, config);
     if (r == 0)

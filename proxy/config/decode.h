@@ -4,6 +4,7 @@
 #include "proxy/config/model.h"
 #include "proxy/config/node.h"
 #include "proxy/config/report.h"
+#include "proxy/config/schema.h"
 
 /*
  * Sets every default and then what `root` says. `root` may be NULL (an empty document). Memory comes from
@@ -11,3 +12,7 @@
  * -ENOMEM.
  */
 int config_decode(const struct node *root, struct config *config, struct report *report);
+
+/* The same for a part of it: `base` is the struct that the rows of `section` describe. */
+int config_decode_section(const struct section *section, const struct node *root, struct arena *arena, void *base,
+                          struct report *report);

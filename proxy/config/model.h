@@ -179,6 +179,20 @@ struct health_check_config {
     const char *path, *host;   /* of HTTP; host NULL: "localhost" */
 };
 
+/* Percentages in hundredths of a percent. */
+struct faults_config {
+    struct {
+        uint64_t percent, time_ms;
+    } delay;
+    struct {
+        uint64_t percent;
+    } refuse;
+    struct {
+        uint64_t percent, after_bytes;
+    } reset;
+    uint64_t bandwidth; /* bytes a second, 0 = no limit */
+};
+
 /* An address, or a name and a port. */
 struct host_address {
     union sockaddr_any address; /* AF_UNSPEC with a name */
@@ -210,6 +224,7 @@ struct cluster_config {
     struct outlier_config outlier_detection;
     struct health_check_config health_check;
     uint64_t close_on_unhealthy, close_on_removal;
+    struct faults_config faults;
 };
 
 struct dns_server_config {

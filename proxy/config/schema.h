@@ -76,6 +76,9 @@ extern const struct section schema_root;
 /* The keys of a cluster that `defaults` may set. */
 extern const struct section schema_defaults;
 
+/* The keys of `faults`, which can be set while the proxy runs. */
+extern const struct section schema_faults;
+
 /* How many names a FIELD_ENUM or FIELD_FLAGS row has. */
 size_t field_name_count(const struct field *field);
 

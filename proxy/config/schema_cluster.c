@@ -372,6 +372,64 @@ static const struct field load_balancing_fields[] = {
 static const struct section load_balancing_section = { .size = sizeof(struct load_balancing_config),
                                                        FIELDS(load_balancing_fields) };
 
+#define FAULT_OFFSET(fault, member) \
+    (offsetof(struct faults_config, fault.member) - offsetof(struct faults_config, fault))
+#define FAULT_PERCENT_FIELD(fault)                                                                     \
+    {                                                                                                  \
+        .key = "percent", .type = FIELD_PERCENT, .offset = FAULT_OFFSET(fault, percent), .max = 10000, \
+        .reload = RELOAD_NEW_CONNECTIONS, .doc = "How many of the cluster's connections."              \
+    }
+
+static const struct field fault_delay_fields[] = {
+    FAULT_PERCENT_FIELD(delay),
+    { .key = "time",
+      .type = FIELD_DURATION,
+      .offset = FAULT_OFFSET(delay, time_ms),
+      .max = HOUR,
+      .reload = RELOAD_NEW_CONNECTIONS,
+      .doc = "How long a connection waits before its first attempt." },
+};
+static const struct section fault_delay_section = { FIELDS(fault_delay_fields) };
+
+static const struct field fault_refuse_fields[] = { FAULT_PERCENT_FIELD(refuse) };
+static const struct section fault_refuse_section = { FIELDS(fault_refuse_fields) };
+
+static const struct field fault_reset_fields[] = {
+    FAULT_PERCENT_FIELD(reset),
+    { .key = "after",
+      .type = FIELD_SIZE,
+      .offset = FAULT_OFFSET(reset, after_bytes),
+      .max = 1024 * GIB,
+      .reload = RELOAD_NEW_CONNECTIONS,
+      .doc = "After so many bytes, of both directions together; 0: as soon as it is connected." },
+};
+static const struct section fault_reset_section = { FIELDS(fault_reset_fields) };
+
+static const struct field faults_fields[] = {
+    { .key = "delay",
+      .type = FIELD_SECTION,
+      .offset = offsetof(struct faults_config, delay),
+      .section = &fault_delay_section,
+      .doc = "Connections that wait." },
+    { .key = "refuse",
+      .type = FIELD_SECTION,
+      .offset = offsetof(struct faults_config, refuse),
+      .section = &fault_refuse_section,
+      .doc = "Connections that are reset at once: `fault_refuse`." },
+    { .key = "reset",
+      .type = FIELD_SECTION,
+      .offset = offsetof(struct faults_config, reset),
+      .section = &fault_reset_section,
+      .doc = "Connections that are reset later: `fault_reset`." },
+    { .key = "bandwidth",
+      .type = FIELD_SIZE,
+      .offset = offsetof(struct faults_config, bandwidth),
+      .max = GIB,
+      .reload = RELOAD_NEW_CONNECTIONS,
+      .doc = "Bytes a second of each connection in each direction; 0 = no limit." },
+};
+const struct section schema_faults = { .size = sizeof(struct faults_config), FIELDS(faults_fields) };
+
 static const struct field match_fields[] = {
     { .key = "addresses",
       .type = FIELD_CIDRS,
@@ -477,6 +535,12 @@ static const struct section endpoint_section = { .size = sizeof(struct endpoint_
           .reload = RELOAD_NEW_CONNECTIONS,                                                                           \
           .doc = "Connections to an endpoint that a health check finds unhealthy are reset; by default they may go "  \
                  "on." },                                                                                             \
+        { .key = "faults",                                                                                            \
+          .type = FIELD_SECTION,                                                                                      \
+          .offset = offsetof(struct cluster_config, faults),                                                          \
+          .section = &schema_faults,                                                                                  \
+          .doc = "Faults that are injected on purpose, to see how clients bear them. They hit the client; no "        \
+                 "endpoint is blamed. `outriggerctl fault` sets them while the proxy runs." },                        \
         { .key = "outlier_detection",                                                                                 \
           .type = FIELD_SECTION,                                                                                      \
           .offset = offsetof(struct cluster_config, outlier_detection),                                               \

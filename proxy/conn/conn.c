@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "base/macros.h"
 #include "proxy/conn/connect.h"
+#include "proxy/conn/fault.h"
 #include "proxy/conn/relay.h"
 #include "proxy/conn/replay.h"
 #include "proxy/conn/routing.h"
@@ -106,6 +107,7 @@ void conn_end(struct conn *conn, enum end_reason reason)
     pump_discard(&conn->to_client.pump, &worker->means);
     replay_free(conn->to_upstream.pump.replay, &worker->means.budget);
     connect_release(conn);
+    fault_end(conn);
     transparent_end(conn);
     if (conn->holds_limit)
         limits_release(&worker->shared->limits);

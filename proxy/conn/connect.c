@@ -10,6 +10,7 @@
 #include "proxy/conn/attempt.h"
 #include "proxy/conn/conn.h"
 #include "proxy/conn/dial.h"
+#include "proxy/conn/fault.h"
 #include "proxy/conn/pending.h"
 #include "proxy/conn/relay.h"
 #include "proxy/conn/replay.h"
@@ -270,7 +271,7 @@ void connect_with_place(struct conn *conn)
 {
     const struct retry_config *retry = &conn->cluster->config->retry;
     uint64_t now_ms = conn->state == CONN_NEW ? conn->started_ms : clock_now_ms();
-    bool is_watched = conn->state == CONN_PENDING;
+    bool is_watched = conn->state == CONN_PENDING || conn->state == CONN_FAULT_DELAYED;
 
     conn->holds_cluster = true;
     timeouts_limit_duration(conn);
@@ -286,6 +287,14 @@ void connect_with_place(struct conn *conn)
 }
 
 void connect_begin(struct conn *conn)
+{
+    if (faults_are_on(&conn->cluster->faults))
+        fault_begin(conn);
+    else
+        connect_find_place(conn);
+}
+
+void connect_find_place(struct conn *conn)
 {
     if (cluster_acquire(conn->cluster))
         connect_with_place(conn);

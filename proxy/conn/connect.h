@@ -6,8 +6,11 @@
 
 struct conn;
 
-/* Takes one of the cluster's connections, or waits for one, and makes the first attempt. */
+/* It belongs to a cluster: injects that one's faults, if any, then connect_find_place(). */
 void connect_begin(struct conn *conn);
+
+/* Takes one of the cluster's connections, or waits for one, and makes the first attempt. */
+void connect_find_place(struct conn *conn);
 
 /* The cluster's connection was taken (or granted): makes the first attempt. */
 void connect_with_place(struct conn *conn);

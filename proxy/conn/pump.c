@@ -85,14 +85,16 @@ static enum pump_result read_nothing(ssize_t n, int *ret_error)
     return PUMP_SOURCE_CUT;
 }
 
-enum pump_result pump_fill(struct pump *pump, struct transport *source, struct transport *sink, bool end_follows,
-                           struct pump_means *means, int *ret_error)
+enum pump_result pump_fill(struct pump *pump, struct transport *source, struct transport *sink, size_t most,
+                           bool end_follows, struct pump_means *means, int *ret_error)
 {
     enum pump_result result = PUMP_WAITS;
     bool more = false, held = false;
     size_t turn = 0;
     ssize_t n;
 
+    if (most == 0)
+        return result;
     do {
         size_t reserved, capacity = pump->queue.capacity;
         size_t size = reserve(pump, means, &reserved);
@@ -102,6 +104,7 @@ enum pump_result pump_fill(struct pump *pump, struct transport *source, struct t
             pump->full = true;
             break;
         }
+        size = MIN(size, most - turn);
         n = source->ops->read(source, means->scratch, size);
         if (n > 0) {
             pump->bytes += (size_t)n;
@@ -117,7 +120,7 @@ enum pump_result pump_fill(struct pump *pump, struct transport *source, struct t
             result = read_nothing(n, ret_error);
         }
         settle(means, reserved, capacity, pump->queue.capacity);
-    } while (result == PUMP_WAITS && more && turn < PUMP_TURN_BYTES);
+    } while (result == PUMP_WAITS && more && turn < MIN(most, (size_t)PUMP_TURN_BYTES));
     if (held && result != PUMP_SOURCE_END && transport_is_open(sink))
         sink->ops->push(sink);
     return result;

@@ -49,12 +49,13 @@ enum pump_result {
  * Moves what the source has. `sink` may be closed (not connected yet): then everything is queued. When the sink is cut,
  * what was read and not taken is queued, so that bytes read less bytes queued is always what the sink took.
  *
+ * most         bytes to read at most
  * end_follows  the source's end is known to be behind what can be read: the last bytes may wait in the kernel for it,
  *              and PUMP_SOURCE_END must be passed on in this turn when nothing is queued
  * ret_error    set with PUMP_SOURCE_CUT and PUMP_SINK_CUT: a negative errno
  */
-enum pump_result pump_fill(struct pump *pump, struct transport *source, struct transport *sink, bool end_follows,
-                           struct pump_means *means, int *ret_error);
+enum pump_result pump_fill(struct pump *pump, struct transport *source, struct transport *sink, size_t most,
+                           bool end_follows, struct pump_means *means, int *ret_error);
 
 /* Writes what is queued. PUMP_WAITS, or PUMP_SINK_CUT with *ret_error set. */
 enum pump_result pump_flush(struct pump *pump, struct transport *sink, struct pump_means *means, int *ret_error);

@@ -7,6 +7,7 @@
 #include "base/macros.h"
 #include "proxy/conn/conn.h"
 #include "proxy/conn/connect.h"
+#include "proxy/conn/fault.h"
 #include "proxy/conn/peek.h"
 #include "proxy/conn/replay.h"
 #include "proxy/conn/timeouts.h"
@@ -35,7 +36,7 @@ static struct conn_direction *direction_from(struct conn *conn, const struct sid
 static enum transport_interest interest_of(struct conn *conn, const struct side *side)
 {
     const struct conn_direction *from = direction_from(conn, side), *to = direction_from(conn, other_side(conn, side));
-    bool read = from->flow == FLOW_OPEN && !from->pump.full;
+    bool read = from->flow == FLOW_OPEN && !from->pump.full && !(conn->fault && fault_holds(conn, from));
     bool write = !chunk_queue_is_empty(&to->pump.queue);
 
     if (read)
@@ -102,20 +103,13 @@ void relay_on_cut_timer(struct conn *conn, uint64_t now_ms)
  * `side` was cut. What it sent before still goes to the other side, then RST; what was on its way to it is dropped.
  * `exhausted`: a read found the cut, so nothing of it is left in the kernel. A write may find it earlier.
  */
-static void cut(struct conn *conn, struct side *side, int error, bool exhausted, uint64_t now_ms)
+static void begin_cutting(struct conn *conn, struct side *side, enum end_reason reason, bool exhausted, uint64_t now_ms)
 {
     struct conn_direction *from = direction_from(conn, side), *to = direction_from(conn, other_side(conn, side));
 
-    if (conn->state == CONN_CUTTING) {
-        if (side == conn->survivor)
-            conn_end(conn, conn->cutting_for);
-        return;
-    }
-    if (side == &conn->upstream && connect_retries_cut(conn, now_ms))
-        return;
     conn_move(conn, CONN_CUTTING);
     conn->survivor = other_side(conn, side);
-    conn->cutting_for = reason_of_cut(conn, side, error);
+    conn->cutting_for = reason;
     conn->last_byte_ms = now_ms;
     pump_discard(&to->pump, &conn->worker->means);
     to->flow = FLOW_ENDED;
@@ -125,6 +119,41 @@ static void cut(struct conn *conn, struct side *side, int error, bool exhausted,
             from->flow = FLOW_ENDING;
     }
     continue_cut(conn, now_ms);
+}
+
+/* The same where a read or write found the cut: it may be tried again, or be the second one. */
+static void cut(struct conn *conn, struct side *side, int error, bool exhausted, uint64_t now_ms)
+{
+    if (conn->state == CONN_CUTTING) {
+        if (side == conn->survivor)
+            conn_end(conn, conn->cutting_for);
+        return;
+    }
+    if (side == &conn->upstream && connect_retries_cut(conn, now_ms))
+        return;
+    begin_cutting(conn, side, reason_of_cut(conn, side, error), exhausted, now_ms);
+}
+
+/* The reply has begun (or ended): from now on nothing is tried again. */
+static void leave_awaiting_reply(struct conn *conn, uint64_t now_ms)
+{
+    struct worker *worker = conn->worker;
+
+    if (conn->to_client.pump.bytes == 0 && conn->to_client.flow == FLOW_OPEN)
+        return;
+    replay_free(conn->to_upstream.pump.replay, &worker->means.budget);
+    conn->to_upstream.pump.replay = NULL;
+    connect_answered(conn, now_ms);
+    conn_move(conn, CONN_ESTABLISHED);
+}
+
+/* An injected fault: as if the network had cut `side` behind what was read of it. */
+static void cut_by_fault(struct conn *conn, struct side *side, uint64_t now_ms)
+{
+    counter_add(&conn->counters->faults[FAULT_RESET], 1);
+    if (conn->state == CONN_AWAITING_REPLY)
+        leave_awaiting_reply(conn, now_ms);
+    begin_cutting(conn, side, END_FAULT_RESET, true, now_ms);
 }
 
 /* Passes on the orderly end of a direction whose queue is empty. Returns 0 or a negative errno of the sink. */
@@ -141,19 +170,6 @@ static int pass_end(struct conn_direction *direction, struct side *sink)
     return 0;
 }
 
-/* The reply has begun (or ended): from now on nothing is tried again. */
-static void leave_awaiting_reply(struct conn *conn, uint64_t now_ms)
-{
-    struct worker *worker = conn->worker;
-
-    if (conn->to_client.pump.bytes == 0 && conn->to_client.flow == FLOW_OPEN)
-        return;
-    replay_free(conn->to_upstream.pump.replay, &worker->means.budget);
-    conn->to_upstream.pump.replay = NULL;
-    connect_answered(conn, now_ms);
-    conn_move(conn, CONN_ESTABLISHED);
-}
-
 static bool is_open_and_idle(const struct conn_direction *direction)
 {
     return direction->flow == FLOW_OPEN && chunk_queue_is_empty(&direction->pump.queue) && !direction->pump.full;
@@ -162,7 +178,7 @@ static bool is_open_and_idle(const struct conn_direction *direction)
 /* Nothing has ended, nothing waits, and both sides are asked for what they have: the usual outcome of a turn. */
 static bool is_settled(const struct conn *conn)
 {
-    return conn->state == CONN_ESTABLISHED && is_open_and_idle(&conn->to_upstream) &&
+    return conn->state == CONN_ESTABLISHED && !conn->fault && is_open_and_idle(&conn->to_upstream) &&
            is_open_and_idle(&conn->to_client) && conn->client.transport.interest == TRANSPORT_READ &&
            conn->upstream.transport.interest == TRANSPORT_READ;
 }
@@ -248,14 +264,23 @@ static bool fill(struct conn *conn, struct side *source, bool end_follows, uint6
     struct conn_direction *direction = direction_from(conn, source);
     uint64_t before = direction->pump.bytes;
     enum pump_result result;
+    size_t most = SIZE_MAX;
     int error = 0;
 
-    result = pump_fill(&direction->pump, &source->transport, &sink->transport, end_follows, &conn->worker->means,
+    if (conn->fault)
+        most = fault_allowance(conn, direction, now_ms);
+    result = pump_fill(&direction->pump, &source->transport, &sink->transport, most, end_follows, &conn->worker->means,
                        &error);
+    if (conn->fault)
+        fault_count(conn, direction, (size_t)(direction->pump.bytes - before), now_ms);
     if (direction->pump.bytes != before) {
         count_bytes(conn, source, direction->pump.bytes - before);
         conn->last_byte_ms = now_ms;
         sink->written = true;
+    }
+    if (conn->fault && (result == PUMP_WAITS || result == PUMP_SOURCE_END) && fault_reset_is_due(conn)) {
+        cut_by_fault(conn, source, now_ms);
+        return false;
     }
     return accept_result(conn, source, sink, result, error, now_ms);
 }
@@ -326,7 +351,7 @@ void relay_on_client(evutil_socket_t fd, short what, void *argument)
         peek_on_client(conn, what);
         return;
     }
-    if (conn->state != CONN_PENDING && conn->state != CONN_CONNECTING && conn->state != CONN_BACKOFF) {
+    if (conn->state >= CONN_AWAITING_REPLY) {
         on_side(conn, &conn->client, what);
         return;
     }
@@ -356,6 +381,14 @@ void relay_begin(struct conn *conn, uint64_t now_ms)
 {
     conn->last_byte_ms = now_ms;
     timeouts_begin(conn, now_ms);
-    if (flush(conn, &conn->upstream, now_ms))
+    if (conn->fault && fault_reset_is_due(conn))
+        cut_by_fault(conn, &conn->upstream, now_ms);
+    else if (flush(conn, &conn->upstream, now_ms))
+        settle(conn, now_ms);
+}
+
+void relay_go_on(struct conn *conn, uint64_t now_ms)
+{
+    if (conn->state >= CONN_AWAITING_REPLY)
         settle(conn, now_ms);
 }

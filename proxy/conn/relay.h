@@ -19,6 +19,9 @@ void relay_begin(struct conn *conn, uint64_t now_ms);
 /* The same for an upstream that was cut already, with `error`, and has bytes left to be read. */
 void relay_begin_cut(struct conn *conn, int error, uint64_t now_ms);
 
+/* What held a direction back (an injected fault) has passed. */
+void relay_go_on(struct conn *conn, uint64_t now_ms);
+
 /* ENDING's timer: the other end did not follow at once. */
 void relay_on_ending_timer(struct conn *conn, uint64_t now_ms);
 

@@ -3,6 +3,7 @@
 #include "base/macros.h"
 #include "proxy/conn/conn.h"
 #include "proxy/conn/connect.h"
+#include "proxy/conn/fault.h"
 #include "proxy/conn/peek.h"
 #include "proxy/conn/pending.h"
 #include "proxy/conn/relay.h"
@@ -131,6 +132,8 @@ static void on_timer(struct timer *timer, uint64_t now_ms)
 
     if (conn->state == CONN_PEEKING)
         peek_on_timer(conn);
+    else if (conn->state == CONN_FAULT_DELAYED)
+        fault_on_delay_over(conn);
     else if (conn->state == CONN_PENDING)
         pending_on_timer(conn);
     else if (conn->state == CONN_CONNECTING || conn->state == CONN_BACKOFF)

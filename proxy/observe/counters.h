@@ -10,6 +10,7 @@
 #include <stdint.h>
 
 #include "proxy/observe/end_reason.h"
+#include "proxy/policy/faults.h"
 
 /* Where a connection came in. */
 enum direction { DIRECTION_OUTBOUND, DIRECTION_INBOUND, DIRECTION_LISTENER, DIRECTION_COUNT };
@@ -37,6 +38,7 @@ struct counters {
     uint64_t bytes_to_upstream, bytes_to_client; /* read from the other side */
     uint64_t retries;
     uint64_t connect_failures[CONNECT_CAUSE_COUNT];
+    uint64_t faults[FAULT_KIND_COUNT]; /* injected */
 };
 
 /* One worker's: `clusters` × DIRECTION_COUNT. */

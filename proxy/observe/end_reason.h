@@ -39,6 +39,8 @@
       "A health check found its endpoint unhealthy, and close_on_unhealthy is set.")                                \
     X(ENDPOINT_REMOVED, "endpoint_removed", TRANSPORT_CLOSE_RESET,                                                  \
       "Discovery no longer finds its endpoint, and close_on_removal is set.")                                       \
+    X(FAULT_REFUSE, "fault_refuse", TRANSPORT_CLOSE_RESET, "An injected fault, faults.refuse.")                     \
+    X(FAULT_RESET, "fault_reset", TRANSPORT_CLOSE_RESET, "An injected fault, faults.reset.")                        \
     X(CLIENT_DEAD, "client_dead", TRANSPORT_CLOSE_RESET, "The client acknowledged nothing for timeouts.dead_peer.") \
     X(UPSTREAM_DEAD, "upstream_dead", TRANSPORT_CLOSE_RESET,                                                        \
       "The upstream acknowledged nothing for timeouts.dead_peer.")                                                  \

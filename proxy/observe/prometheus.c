@@ -74,6 +74,15 @@ static void append_connect_failures(const struct counters *sum, const char *labe
     }
 }
 
+static void append_faults(const struct counters *sum, const char *labels, struct strbuf *text)
+{
+    for (enum fault_kind kind = 0; kind < FAULT_KIND_COUNT; kind++) {
+        if (sum->faults[kind] > 0)
+            strbuf_printf(text, "outrigger_faults_injected_total{%s,fault=\"%s\"} %" PRIu64 "\n", labels,
+                          fault_kind_name(kind), sum->faults[kind]);
+    }
+}
+
 static void append_cluster_gauge(const struct counter_view *view, struct strbuf *text, const char *name,
                                  unsigned long (*value)(struct cluster *cluster))
 {
@@ -115,6 +124,11 @@ static unsigned long healthy_of(struct cluster *cluster)
     return count;
 }
 
+static unsigned long faults_of(struct cluster *cluster)
+{
+    return faults_are_on(&cluster->faults);
+}
+
 static unsigned long ejections_of(struct cluster *cluster)
 {
     return atomic_load_explicit(&cluster->ejections, memory_order_relaxed);
@@ -132,6 +146,7 @@ static const struct {
       pending_overflows_of },
     { "outrigger_cluster_retry_overflows_total", "counter",
       "Retries that retry.budget or circuit_breaker.max_retries refused.", retry_overflows_of },
+    { "outrigger_cluster_faults_on", "gauge", "Whether faults are injected on purpose.", faults_of },
     { "outrigger_cluster_ejections_total", "counter", "Endpoints that outlier_detection ejected.", ejections_of },
 };
 
@@ -166,6 +181,8 @@ void prometheus_append(const struct counter_view *view, bool ready, struct strbu
     for_each_row(view, text, append_retries);
     begin_family(text, "outrigger_connect_failures_total", "counter", "Attempts that failed, by cause.");
     for_each_row(view, text, append_connect_failures);
+    begin_family(text, "outrigger_faults_injected_total", "counter", "Faults that were injected on purpose.");
+    for_each_row(view, text, append_faults);
     for (size_t i = 0; i < ARRAY_SIZE(cluster_families); i++) {
         begin_family(text, cluster_families[i].name, cluster_families[i].type, cluster_families[i].help);
         append_cluster_gauge(view, text, cluster_families[i].name, cluster_families[i].value);

@@ -54,24 +54,30 @@ static json_t *describe_cluster(const struct counter_view *view, struct cluster 
 {
     json_t *endpoints = json_array(), *traffic = json_array();
     struct endpoint_set *set = cluster_get_endpoints(cluster);
+    struct strbuf faults;
+    json_t *described;
 
     for (size_t i = 0; set && i < set->count; i++)
         json_array_append_new(endpoints, describe_endpoint(set->slots[i].endpoint));
     endpoint_set_unref(set);
+    strbuf_init(&faults, 512);
+    faults_append_text(&cluster->faults, &faults);
     for (enum direction direction = 0; direction < DIRECTION_COUNT; direction++) {
         struct counters sum = counter_view_sum(view, cluster->index, direction);
 
         if (sum.opened > 0)
             json_array_append_new(traffic, describe_direction(&sum, direction));
     }
-    return json_pack("{s:s, s:s, s:i, s:i, s:o, s:o, s:o, s:o}", "name", cluster->config->name, "discovery",
-                     discovery_names[cluster->config->discovery], "active",
-                     (int)atomic_load_explicit(&cluster->active, memory_order_relaxed), "pending",
-                     (int)atomic_load_explicit(&cluster->pending.count, memory_order_relaxed), "pending_overflows",
-                     json_count(atomic_load_explicit(&cluster->pending_overflows, memory_order_relaxed)),
-                     "retry_overflows",
-                     json_count(atomic_load_explicit(&cluster->retry_overflows, memory_order_relaxed)), "endpoints",
-                     endpoints, "traffic", traffic);
+    described = json_pack("{s:s, s:s, s:i, s:i, s:o, s:o, s:s, s:o, s:o}", "name", cluster->config->name, "discovery",
+                          discovery_names[cluster->config->discovery], "active",
+                          (int)atomic_load_explicit(&cluster->active, memory_order_relaxed), "pending",
+                          (int)atomic_load_explicit(&cluster->pending.count, memory_order_relaxed), "pending_overflows",
+                          json_count(atomic_load_explicit(&cluster->pending_overflows, memory_order_relaxed)),
+                          "retry_overflows",
+                          json_count(atomic_load_explicit(&cluster->retry_overflows, memory_order_relaxed)), "faults",
+                          faults.text, "endpoints", endpoints, "traffic", traffic);
+    strbuf_done(&faults);
+    return described;
 }
 
 void status_append_json(const struct status_process *process, const struct counter_view *view, struct strbuf *text)

@@ -70,6 +70,20 @@ static void append_traffic(const struct counter_view *view, struct strbuf *text)
     }
 }
 
+/* A warning, since they are easily forgotten. */
+static void append_faults(const struct counter_view *view, struct strbuf *text)
+{
+    for (size_t i = 0; i < view->clusters->count; i++) {
+        struct cluster *cluster = &view->clusters->clusters[i];
+
+        if (!faults_are_on(&cluster->faults))
+            continue;
+        strbuf_printf(text, "\nFAULTS are injected into cluster %s: ", cluster->config->name);
+        faults_append_text(&cluster->faults, text);
+        strbuf_append(text, "\n");
+    }
+}
+
 static void append_endpoints(const struct counter_view *view, struct strbuf *text)
 {
     bool headed = false;
@@ -114,4 +128,5 @@ void status_append_text(const struct status_process *process, const struct count
         return;
     append_traffic(view, text);
     append_endpoints(view, text);
+    append_faults(view, text);
 }

@@ -1,9 +1,13 @@
 #include "proxy/process/commands.h"
 
+#include <errno.h>
+#include <stdlib.h>
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/log.h"
 #include "base/macros.h"
+#include "base/suggest.h"
 #include "proxy/observe/prometheus.h"
 #include "proxy/observe/status.h"
 #include "proxy/process/process.h"
@@ -130,6 +134,71 @@ static void run_quit(void *owner, const struct http_request *request, struct htt
     strbuf_append(&response->body, "draining, then ending\n");
 }
 
+/* NULL and a refusal when there is none. */
+static struct cluster *find_cluster(struct process *process, const struct http_request *request,
+                                    struct http_response *response)
+{
+    struct cluster_set *clusters = process->shared.clusters;
+    struct cluster *cluster = clusters ? cluster_set_find(clusters, request->name) : NULL;
+    const char *names[64];
+    size_t count = 0;
+    int nearest;
+
+    if (cluster)
+        return cluster;
+    for (size_t i = 0; clusters && i < clusters->count && count < ARRAY_SIZE(names); i++)
+        names[count++] = clusters->clusters[i].config->name;
+    nearest = suggest_nearest(request->name, names, count);
+    response->status = 404;
+    strbuf_printf(&response->body, "no cluster is named \"%.63s\"", request->name);
+    if (nearest >= 0)
+        strbuf_printf(&response->body, "; did you mean \"%s\"?", names[nearest]);
+    strbuf_append(&response->body, "\n");
+    return NULL;
+}
+
+static void tell_faults(struct cluster *cluster, struct http_response *response)
+{
+    size_t begin = response->body.length;
+
+    strbuf_printf(&response->body, "cluster %s: faults: ", cluster->config->name);
+    faults_append_text(&cluster->faults, &response->body);
+    if (!strbuf_failed(&response->body))
+        log_warning("%s", response->body.text + begin);
+    strbuf_append(&response->body, "\n");
+}
+
+static void run_set_faults(void *owner, const struct http_request *request, struct http_response *response)
+{
+    struct cluster *cluster = find_cluster(owner, request, response);
+    struct faults_config faults;
+    char *errors;
+    int r;
+
+    if (!cluster)
+        return;
+    r = config_parse_faults(request->body, request->body_length, &faults, &errors);
+    if (r < 0) {
+        response->status = r == -EINVAL ? 400 : 500;
+        strbuf_append(&response->body, r == -EINVAL ? errors : "out of memory\n");
+        if (r == -EINVAL)
+            free(errors);
+        return;
+    }
+    faults_set(&cluster->faults, &faults);
+    tell_faults(cluster, response);
+}
+
+static void run_clear_faults(void *owner, const struct http_request *request, struct http_response *response)
+{
+    struct cluster *cluster = find_cluster(owner, request, response);
+
+    if (!cluster)
+        return;
+    faults_clear(&cluster->faults, &cluster->config->faults);
+    tell_faults(cluster, response);
+}
+
 static const struct control_command commands[] = {
     { "GET", "/healthz/ready", CONTROL_READ, true, run_ready },
     { "GET", "/healthz/live", CONTROL_READ, true, run_live },
@@ -137,6 +206,8 @@ static const struct control_command commands[] = {
     { "GET", "/status", CONTROL_READ, false, run_status },
     { "POST", "/drain", CONTROL_CHANGE, false, run_drain },
     { "POST", "/quit", CONTROL_QUIT, false, run_quit },
+    { "POST", "/faults/", CONTROL_CHANGE, false, run_set_faults },
+    { "DELETE", "/faults/", CONTROL_CHANGE, false, run_clear_faults },
 };
 
 /* user_namespaces(7): a uid without a mapping shows as this one, so it is nobody in particular. */

@@ -237,6 +237,21 @@ static int start_discovery(struct process *process)
     return 0;
 }
 
+/* They are easily forgotten. */
+static void tell_faults(struct cluster_set *clusters)
+{
+    for (size_t i = 0; i < clusters->count; i++) {
+        struct strbuf text;
+
+        if (!faults_are_on(&clusters->clusters[i].faults))
+            continue;
+        strbuf_init(&text, 512);
+        faults_append_text(&clusters->clusters[i].faults, &text);
+        log_warning("cluster %s: faults: %s", clusters->clusters[i].config->name, text.text);
+        strbuf_done(&text);
+    }
+}
+
 int startup_start_workers(struct process *process)
 {
     struct worker_shared *shared = &process->shared;
@@ -246,6 +261,7 @@ int startup_start_workers(struct process *process)
     r = cluster_set_new(process->config, process->started_ms, &shared->clusters);
     if (r < 0)
         return r;
+    tell_faults(shared->clusters);
     if (process->config->intercept.present && process->config->intercept.inbound.mode == INBOUND_TPROXY) {
         r = transparent_ports_new(&shared->transparent_ports);
         if (r < 0)

@@ -57,6 +57,7 @@ static int init_cluster(struct cluster_set *set, const struct cluster_config *co
     pthread_mutex_init(&cluster->mutex, NULL);
     wait_queue_init(&cluster->pending);
     retry_budget_init(&cluster->budget, &config->retry.budget, now_ms);
+    faults_init(&cluster->faults, &config->faults);
     atomic_init(&cluster->generation, 1);
     set->count++;
     if (ret_cluster)
@@ -105,6 +106,7 @@ void cluster_set_free(struct cluster_set *set)
         endpoint_set_unref(set->clusters[i].endpoints);
         wait_queue_done(&set->clusters[i].pending);
         retry_budget_done(&set->clusters[i].budget);
+        faults_done(&set->clusters[i].faults);
         pthread_mutex_destroy(&set->clusters[i].mutex);
     }
     router_done(&set->router);

@@ -10,6 +10,7 @@
 #include <stddef.h>
 
 #include "proxy/config/model.h"
+#include "proxy/policy/faults.h"
 #include "proxy/upstream/balancer.h"
 #include "proxy/upstream/endpoint_set.h"
 #include "proxy/upstream/retry_budget.h"
@@ -31,6 +32,7 @@ struct cluster {
     struct retry_budget budget;
     atomic_ulong pending_overflows, retry_overflows; /* refused: by max_pending; by budget or max_retries */
     atomic_ulong ejections;
+    struct faults faults;
 };
 
 struct cluster_set {

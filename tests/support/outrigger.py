@@ -51,7 +51,8 @@ class Outrigger:
         os.chmod(self.directory, 0o777)
         self.socket_path = os.path.join(self.directory, "control.sock")
         self.config_path = os.path.join(self.directory, "outrigger.yaml")
-        config = {"version": 1, "log": {"format": "text", "level": "debug"}, "control": {"path": self.socket_path}, **config}
+        config = {"version": 1, "log": {"format": "text", "level": "debug"}, **config}
+        config["control"] = {"path": self.socket_path, **config.get("control", {})}
         with open(self.config_path, "w", encoding="utf-8") as file:
             yaml.safe_dump(config, file)
         argv = [os.path.join(programs, "outrigger"), "-c", self.config_path]
@@ -75,11 +76,11 @@ class Outrigger:
     def pid(self):
         return self.program.pid
 
-    def request(self, method, path, headers=None, timeout=10):
+    def request(self, method, path, headers=None, timeout=10, body=None):
         """Status and body of a request on the control socket."""
         connection = _UnixConnection(self.socket_path, timeout)
         try:
-            connection.request(method, path, headers=headers or {})
+            connection.request(method, path, body=body, headers=headers or {})
             response = connection.getresponse()
             return response.status, response.read().decode()
         finally:

@@ -148,7 +148,7 @@ static void move_everything(struct fixture *fixture)
 
     for (int turn = 0; turn < 10000000 && fixture->sink.passed < TOTAL_BYTES; turn++) {
         if (result == PUMP_WAITS && !fixture->pump.full)
-            result = pump_fill(&fixture->pump, &fixture->source.transport, &fixture->sink.transport, false,
+            result = pump_fill(&fixture->pump, &fixture->source.transport, &fixture->sink.transport, SIZE_MAX, false,
                                &fixture->means, &error);
         assert_true(result == PUMP_WAITS || result == PUMP_SOURCE_END);
         check_account(fixture);
@@ -192,7 +192,8 @@ static void test_pump_fill_stops_reading_when_the_sink_takes_nothing(void **stat
     set_up(&fixture, 5, 64 * 1024 * 1024, 65536);
     fixture.sink.largest = 0;
     for (int turn = 0; turn < 1000 && !fixture.pump.full; turn++)
-        pump_fill(&fixture.pump, &fixture.source.transport, &fixture.sink.transport, false, &fixture.means, &error);
+        pump_fill(&fixture.pump, &fixture.source.transport, &fixture.sink.transport, SIZE_MAX, false, &fixture.means,
+                  &error);
     assert_true(fixture.pump.full);
     assert_true(fixture.pump.queue.capacity <= 65536);
     assert_true(fixture.pump.queue.length > 30000);
@@ -209,7 +210,7 @@ static void test_pump_fill_slow_ones_leave_room_for_others(void **state)
     set_up(&slow, 5, 1024 * 1024, 1024 * 1024);
     slow.sink.largest = 0;
     for (int turn = 0; turn < 1000 && !slow.pump.full; turn++)
-        pump_fill(&slow.pump, &slow.source.transport, &slow.sink.transport, false, &slow.means, &error);
+        pump_fill(&slow.pump, &slow.source.transport, &slow.sink.transport, SIZE_MAX, false, &slow.means, &error);
     assert_true(slow.pump.full);
     assert_true(charged(&slow) <= 1024 * 1024 / 4);
     tear_down(&slow);
@@ -225,8 +226,8 @@ static void test_pump_fill_cut_sink_leaves_unsent_bytes_queued(void **state)
     set_up(&fixture, 6, 1024 * 1024, 65536);
     fixture.sink.error = -ECONNRESET;
     for (int turn = 0; turn < 100 && result == PUMP_WAITS; turn++)
-        result = pump_fill(&fixture.pump, &fixture.source.transport, &fixture.sink.transport, false, &fixture.means,
-                           &error);
+        result = pump_fill(&fixture.pump, &fixture.source.transport, &fixture.sink.transport, SIZE_MAX, false,
+                           &fixture.means, &error);
     assert_int_equal(result, PUMP_SINK_CUT);
     assert_int_equal(error, -ECONNRESET);
     assert_int_equal(fixture.pump.bytes, fixture.pump.queue.length);
@@ -241,13 +242,13 @@ static void test_pump_fill_tells_an_end_from_a_cut(void **state)
     (void)state;
     set_up(&fixture, 8, 1024 * 1024, 65536);
     fixture.source.most = 0;
-    assert_int_equal(
-        pump_fill(&fixture.pump, &fixture.source.transport, &fixture.sink.transport, false, &fixture.means, &error),
-        PUMP_SOURCE_END);
+    assert_int_equal(pump_fill(&fixture.pump, &fixture.source.transport, &fixture.sink.transport, SIZE_MAX, false,
+                               &fixture.means, &error),
+                     PUMP_SOURCE_END);
     fixture.source.error = -ETIMEDOUT;
-    assert_int_equal(
-        pump_fill(&fixture.pump, &fixture.source.transport, &fixture.sink.transport, false, &fixture.means, &error),
-        PUMP_SOURCE_CUT);
+    assert_int_equal(pump_fill(&fixture.pump, &fixture.source.transport, &fixture.sink.transport, SIZE_MAX, false,
+                               &fixture.means, &error),
+                     PUMP_SOURCE_CUT);
     assert_int_equal(error, -ETIMEDOUT);
     tear_down(&fixture);
 }
@@ -267,8 +268,8 @@ static void test_pump_fill_holds_bytes_back_only_for_the_end(void **state)
         fixture.source.most = 1 + seed * 100;
         fixture.source.end = seed % 3 == 0 ? -ECONNRESET : 0;
         do {
-            result = pump_fill(&fixture.pump, &fixture.source.transport, &fixture.sink.transport, true, &fixture.means,
-                               &error);
+            result = pump_fill(&fixture.pump, &fixture.source.transport, &fixture.sink.transport, SIZE_MAX, true,
+                               &fixture.means, &error);
             assert_true(!fixture.sink.held || result == PUMP_SOURCE_END);
             seen_held = seen_held || fixture.sink.held;
         } while (result == PUMP_WAITS);
