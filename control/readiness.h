@@ -12,6 +12,7 @@
 #define READINESS_BLOCKERS(X)         \
     X(CONFIGURATION, "configuration") \
     X(LISTENERS, "listeners")         \
+    X(ENDPOINTS, "endpoints")         \
     X(DRAINING, "draining")
 
 enum readiness_blocker {

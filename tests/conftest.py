@@ -84,7 +84,7 @@ def plain(start):
             return endpoint
         return {"address": endpoint if isinstance(endpoint, str) else f"127.0.0.1:{endpoint}"}
 
-    def make(endpoints, cluster=None, environment=None, namespace=None, **config):
+    def make(endpoints, cluster=None, environment=None, namespace=None, wait=True, **config):
         port = free_port()
         proxy = start({
             "listeners": [{"name": "test", "address": f"127.0.0.1:{port}", "cluster": "test"}],
@@ -92,7 +92,7 @@ def plain(start):
                           "load_balancing": {"policy": "round_robin"}, **(cluster or {})}],
             "drain": {"timeout": "200ms"},
             **config,
-        }, environment=environment, namespace=namespace)
+        }, environment=environment, namespace=namespace, wait=wait)
         return proxy, port
 
     return make

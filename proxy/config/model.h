@@ -224,6 +224,7 @@ struct cluster_config {
     struct outlier_config outlier_detection;
     struct health_check_config health_check;
     uint64_t close_on_unhealthy, close_on_removal;
+    uint64_t required; /* for readiness */
     struct faults_config faults;
 };
 

@@ -535,6 +535,13 @@ static const struct section endpoint_section = { .size = sizeof(struct endpoint_
           .reload = RELOAD_NEW_CONNECTIONS,                                                                           \
           .doc = "Connections to an endpoint that a health check finds unhealthy are reset; by default they may go "  \
                  "on." },                                                                                             \
+        { .key = "required",                                                                                          \
+          .type = FIELD_BOOL,                                                                                         \
+          .offset = offsetof(struct cluster_config, required),                                                        \
+          .reload = RELOAD_RESTART,                                                                                   \
+          .doc = "The proxy is not ready (blocker `endpoints`) before the cluster's names were answered and its "     \
+                 "endpoints had their first health check, whatever came of it. A name server that does not answer "   \
+                 "is waited for." },                                                                                  \
         { .key = "faults",                                                                                            \
           .type = FIELD_SECTION,                                                                                      \
           .offset = offsetof(struct cluster_config, faults),                                                          \

@@ -142,6 +142,7 @@ static int start(struct process *process)
     if (r < 0)
         return r;
     lifecycle_unblock(&process->lifecycle, READINESS_LISTENERS);
+    startup_await_endpoints(process);
     return 0;
 }
 

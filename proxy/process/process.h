@@ -33,6 +33,7 @@ struct process {
     unsigned signal_count;
     uint64_t started_ms;
     bool owns_control_path;
+    bool looks_at_endpoints; /* readiness waits for those of required clusters */
 };
 
 /*

@@ -177,25 +177,64 @@ static void close_lost(struct process *process)
         worker_close_lost(&process->shared.workers[i]);
 }
 
-static void on_endpoint_down(void *owner, struct cluster *cluster)
+/* Whether what the cluster needs to serve is known: its names, and whether its endpoints are there. */
+static bool is_known(const struct process *process, const struct cluster *cluster)
 {
-    if (cluster->config->close_on_unhealthy)
-        close_lost(owner);
+    return discovery_knows(process->discovery, cluster) && match_hosts_knows(process->match_hosts, cluster) &&
+           health_checker_knows(process->health_checker, cluster);
 }
 
-static void on_endpoints_changed(void *owner, struct cluster *cluster)
+/* The first required cluster of which something is not known yet, or NULL. */
+static const struct cluster *find_unknown(const struct process *process)
+{
+    const struct cluster_set *clusters = process->shared.clusters;
+
+    for (size_t i = 0; i < clusters->count; i++) {
+        if (clusters->clusters[i].config->required && !is_known(process, &clusters->clusters[i]))
+            return &clusters->clusters[i];
+    }
+    return NULL;
+}
+
+static void look_at_endpoints(struct process *process)
+{
+    if (process->looks_at_endpoints && !find_unknown(process)) {
+        process->looks_at_endpoints = false;
+        lifecycle_unblock(&process->lifecycle, READINESS_ENDPOINTS);
+    }
+}
+
+void startup_await_endpoints(struct process *process)
+{
+    const struct cluster *unknown = find_unknown(process);
+
+    if (unknown)
+        log_info("cluster %s is required: not ready before its endpoints are known", unknown->config->name);
+    process->looks_at_endpoints = true;
+    look_at_endpoints(process);
+}
+
+static void on_health_outcome(void *owner, struct cluster *cluster, bool is_down)
+{
+    if (is_down && cluster->config->close_on_unhealthy)
+        close_lost(owner);
+    look_at_endpoints(owner);
+}
+
+static void on_discovery_answer(void *owner, struct cluster *cluster, bool changed)
 {
     struct process *process = owner;
 
-    if (health_checker_update(process->health_checker, cluster) < 0)
+    if (changed && health_checker_update(process->health_checker, cluster) < 0)
         log_error("cluster %s: no memory for the health checks of its new endpoints", cluster->config->name);
-    if (cluster->config->close_on_removal)
+    if (changed && cluster->config->close_on_removal)
         close_lost(process);
+    look_at_endpoints(process);
 }
 
-static void on_host_answer(void *owner)
+static void on_host_known(void *owner)
 {
-    (void)owner;
+    look_at_endpoints(owner);
 }
 
 static bool has_names(const struct cluster_set *clusters)
@@ -218,7 +257,7 @@ static bool has_names(const struct cluster_set *clusters)
 static int start_discovery(struct process *process)
 {
     struct cluster_set *clusters = process->shared.clusters;
-    int r = health_checker_new(process->base, clusters, on_endpoint_down, process, &process->health_checker);
+    int r = health_checker_new(process->base, clusters, on_health_outcome, process, &process->health_checker);
 
     if (r < 0 || !has_names(clusters))
         return r;
@@ -226,10 +265,10 @@ static int start_discovery(struct process *process)
     if (r == -EINVAL)
         log_error("dns: the resolver cannot be set up");
     if (r == 0)
-        r = discovery_new(process->base, process->resolver, clusters, on_endpoints_changed, process,
+        r = discovery_new(process->base, process->resolver, clusters, on_discovery_answer, process,
                           &process->discovery);
     if (r == 0)
-        r = match_hosts_new(process->base, process->resolver, clusters, on_host_answer, process, &process->match_hosts);
+        r = match_hosts_new(process->base, process->resolver, clusters, on_host_known, process, &process->match_hosts);
     if (r < 0)
         return r;
     discovery_begin(process->discovery);

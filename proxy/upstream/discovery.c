@@ -30,7 +30,7 @@ struct discoverer {
     struct dns_resolver *resolver; /* borrowed */
     struct discovered *discovered; /* of each cluster */
     struct random random;
-    void (*on_change)(void *owner, struct cluster *cluster);
+    void (*on_answer)(void *owner, struct cluster *cluster, bool changed);
     void *owner;
 };
 
@@ -90,7 +90,8 @@ static void collect_all(struct collection *collection, const struct cluster *clu
     }
 }
 
-static void publish(struct discoverer *discovery, struct cluster *cluster)
+/* Returns whether the cluster has other endpoints now. */
+static bool publish(struct discoverer *discovery, struct cluster *cluster)
 {
     struct collection collection = { .discovered = &discovery->discovered[cluster->index],
                                      .slots = calloc(ENDPOINT_SET_MOST, sizeof *collection.slots) };
@@ -112,8 +113,7 @@ static void publish(struct discoverer *discovery, struct cluster *cluster)
         endpoint_unref(collection.slots[i].endpoint);
     free(collection.slots);
     endpoint_registry_forget_old(&collection.discovered->registry, clock_now_ms());
-    if (changed)
-        discovery->on_change(discovery->owner, cluster);
+    return changed;
 }
 
 bool discovery_knows(const struct discoverer *discovery, const struct cluster *cluster)
@@ -121,7 +121,7 @@ bool discovery_knows(const struct discoverer *discovery, const struct cluster *c
     const struct discovered *discovered = discovery ? &discovery->discovered[cluster->index] : NULL;
 
     for (size_t i = 0; discovered && i < discovered->entry_count; i++) {
-        if (!dns_name_is_known(&discovered->entries[i].name))
+        if (!dns_name_is_answered(&discovered->entries[i].name))
             return false;
     }
     return true;
@@ -132,8 +132,10 @@ static void on_answer(void *owner)
     struct entry *entry = owner;
     struct discoverer *discovery = entry->discovery;
 
-    publish(discovery, entry->cluster);
+    bool changed = publish(discovery, entry->cluster);
+
     discovery->discovered[entry->cluster->index].was_known = discovery_knows(discovery, entry->cluster);
+    discovery->on_answer(discovery->owner, entry->cluster, changed);
 }
 
 static size_t count_names(const struct cluster_config *config)
@@ -183,7 +185,7 @@ static int prepare(struct discoverer *discovery, struct event_base *base, struct
 }
 
 int discovery_new(struct event_base *base, struct dns_resolver *resolver, struct cluster_set *clusters,
-                  void (*on_change)(void *owner, struct cluster *cluster), void *owner,
+                  void (*on_cluster_answer)(void *owner, struct cluster *cluster, bool changed), void *owner,
                   struct discoverer **ret_discovery)
 {
     struct discoverer *discovery = calloc(1, sizeof *discovery);
@@ -193,7 +195,7 @@ int discovery_new(struct event_base *base, struct dns_resolver *resolver, struct
         return -ENOMEM;
     discovery->clusters = clusters;
     discovery->resolver = resolver;
-    discovery->on_change = on_change;
+    discovery->on_answer = on_cluster_answer;
     discovery->owner = owner;
     random_init_from_system(&discovery->random);
     discovery->discovered = calloc(clusters->count, sizeof *discovery->discovered);

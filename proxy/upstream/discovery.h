@@ -13,17 +13,17 @@
 struct discoverer;
 
 /*
- * on_change    the cluster has other endpoints
+ * on_answer    a name of the cluster was answered, or not; `changed`: the cluster has other endpoints
  * `resolver` is borrowed. Returns 0 or -ENOMEM. ret_discovery: release with discovery_free(), after the resolver and
  * before the clusters go.
  */
 int discovery_new(struct event_base *base, struct dns_resolver *resolver, struct cluster_set *clusters,
-                  void (*on_change)(void *owner, struct cluster *cluster), void *owner,
+                  void (*on_answer)(void *owner, struct cluster *cluster, bool changed), void *owner,
                   struct discoverer **ret_discovery);
 
-/* Begins to ask; answers, and so on_change, may come before this returns. */
+/* Begins to ask; answers may come before this returns. */
 void discovery_begin(struct discoverer *discovery);
 void discovery_free(struct discoverer *discovery);
 
-/* Whether every name of the cluster's endpoints has been answered, or has failed, once. */
+/* Whether every name of the cluster's endpoints has been answered once. NULL knows everything. */
 bool discovery_knows(const struct discoverer *discovery, const struct cluster *cluster);

@@ -87,7 +87,7 @@ static void tell_if_none(const struct dns_name *name)
 {
     const struct dns_family *ipv4 = &name->families[DNS_IPV4], *ipv6 = &name->families[DNS_IPV6];
 
-    if (dns_name_is_known(name) && ipv4->status == -ENOENT && ipv6->status == -ENOENT)
+    if (dns_name_is_answered(name) && ipv4->status == -ENOENT && ipv6->status == -ENOENT)
         log_warning("cluster %s: %s has no addresses%s", name->cluster, name->host,
                     ipv4->is_lost || ipv6->is_lost ? " any more" : "");
 }
@@ -100,6 +100,7 @@ static void on_answer(void *owner, const struct dns_answer *answer)
 
     take_answer(family, answer);
     family->is_known = true;
+    family->is_answered |= family->status == 0 || family->status == -ENOENT;
     if (family->status == 0 || family->status == -ENOENT)
         family->failures = 0;
     else if (family->failures++ == 0)
@@ -154,7 +155,9 @@ void dns_name_done(struct dns_name *name)
     }
 }
 
-bool dns_name_is_known(const struct dns_name *name)
+bool dns_name_is_answered(const struct dns_name *name)
 {
-    return name->families[DNS_IPV4].is_known && name->families[DNS_IPV6].is_known;
+    const struct dns_family *ipv4 = &name->families[DNS_IPV4], *ipv6 = &name->families[DNS_IPV6];
+
+    return ipv4->is_known && ipv6->is_known && (ipv4->is_answered || ipv6->is_answered);
 }

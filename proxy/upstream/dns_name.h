@@ -24,9 +24,10 @@ struct dns_family {
     sa_family_t family;
     union inet_address *addresses; /* sorted; with port 0 */
     size_t count;
-    bool is_known; /* it was answered, or has failed, once */
-    bool is_lost;  /* the last answer was that there are none, and there had been some */
-    int status;    /* of the last answer */
+    bool is_known;    /* it was answered, or has failed, once */
+    bool is_answered; /* it was answered once */
+    bool is_lost;     /* the last answer was that there are none, and there had been some */
+    int status;       /* of the last answer */
     uint64_t ttl_ms;
     unsigned failures; /* in a row */
     struct event timer;
@@ -52,5 +53,5 @@ void dns_name_begin(struct dns_name *name);
 /* The resolver must be gone already: then no answer comes any more. */
 void dns_name_done(struct dns_name *name);
 
-/* Whether both families were answered, or have failed, once. */
-bool dns_name_is_known(const struct dns_name *name);
+/* Whether both families were asked to an end, and at least one of them was answered, if only that there are none. */
+bool dns_name_is_answered(const struct dns_name *name);

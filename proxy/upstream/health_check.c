@@ -38,7 +38,7 @@ struct health_checker {
     unsigned under_way;
     unsigned long lack_logged_ms;
     struct random random;
-    void (*on_down)(void *owner, struct cluster *cluster);
+    void (*on_outcome)(void *owner, struct cluster *cluster, bool is_down);
     void *owner;
 };
 
@@ -79,7 +79,7 @@ static void on_done(struct health_probe *probe, enum health_outcome outcome, con
     struct check *check = CONTAINER_OF(probe, struct check, probe);
     uint64_t interval_ms = check->cluster->config->health_check.interval_ms;
     char address[SOCKADDR_TEXT_SIZE];
-    bool passed = outcome == HEALTH_PASSED;
+    bool passed = outcome == HEALTH_PASSED, is_first = !check->is_known, changes;
 
     check->checker->under_way--;
     if (outcome == HEALTH_UNKNOWN) {
@@ -90,17 +90,18 @@ static void on_done(struct health_probe *probe, enum health_outcome outcome, con
     }
     check->row = check->is_known && passed == check->last_passed ? check->row + 1 : 1;
     check->last_passed = passed;
-    if (is_decisive(check, passed)) {
+    changes = is_decisive(check, passed);
+    if (changes) {
         cluster_set_down(check->cluster, check->endpoint, !passed, clock_now_ms());
         sockaddr_format(&check->endpoint->address.any, address);
         if (passed)
             log_info("cluster %s: endpoint %s is healthy again", check->cluster->config->name, address);
         else
             log_warning("cluster %s: endpoint %s is unhealthy: %s", check->cluster->config->name, address, problem);
-        if (!passed)
-            check->checker->on_down(check->checker->owner, check->cluster);
     }
     check->is_known = true;
+    if (is_first || (changes && !passed))
+        check->checker->on_outcome(check->checker->owner, check->cluster, changes && !passed);
     /* Nine to eleven tenths, so that a fleet that was started at once does not stay in step. */
     wait_for(check, interval_ms * 9 / 10 + random_below(&check->checker->random, interval_ms / 5 + 1));
 }
@@ -167,6 +168,17 @@ static void end_gone(struct list_node *checks, const struct endpoint_set *set)
     }
 }
 
+bool health_checker_knows(const struct health_checker *checker, const struct cluster *cluster)
+{
+    const struct list_node *checks = &checker->checks[cluster->index];
+
+    for (struct list_node *node = checks->next; node != checks; node = node->next) {
+        if (!CONTAINER_OF(node, struct check, in_cluster)->is_known)
+            return false;
+    }
+    return true;
+}
+
 int health_checker_update(struct health_checker *checker, struct cluster *cluster)
 {
     const struct health_check_config *config = &cluster->config->health_check;
@@ -189,7 +201,7 @@ int health_checker_update(struct health_checker *checker, struct cluster *cluste
 }
 
 int health_checker_new(struct event_base *base, struct cluster_set *clusters,
-                       void (*on_down)(void *owner, struct cluster *cluster), void *owner,
+                       void (*on_outcome)(void *owner, struct cluster *cluster, bool is_down), void *owner,
                        struct health_checker **ret_checker)
 {
     struct health_checker *checker = calloc(1, sizeof *checker);
@@ -204,7 +216,7 @@ int health_checker_new(struct event_base *base, struct cluster_set *clusters,
     }
     checker->base = base;
     checker->clusters = clusters;
-    checker->on_down = on_down;
+    checker->on_outcome = on_outcome;
     checker->owner = owner;
     for (size_t i = 0; i < clusters->count; i++)
         list_init(&checker->checks[i]);

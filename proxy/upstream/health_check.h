@@ -14,13 +14,16 @@
 struct health_checker;
 
 /*
- * on_down    an endpoint of the cluster has become unhealthy
+ * on_outcome   an endpoint of the cluster has had its first outcome, or has become unhealthy (`is_down`)
  * Returns 0 or -ENOMEM. ret_checker: release with health_checker_free(), before the clusters go.
  */
 int health_checker_new(struct event_base *base, struct cluster_set *clusters,
-                       void (*on_down)(void *owner, struct cluster *cluster), void *owner,
+                       void (*on_outcome)(void *owner, struct cluster *cluster, bool is_down), void *owner,
                        struct health_checker **ret_checker);
 void health_checker_free(struct health_checker *checker);
+
+/* Whether every endpoint of the cluster that is checked has had an outcome. */
+bool health_checker_knows(const struct health_checker *checker, const struct cluster *cluster);
 
 /* The cluster's endpoints are others now: begins with new ones, ends with those that are gone. Returns 0 or -ENOMEM. */
 int health_checker_update(struct health_checker *checker, struct cluster *cluster);

@@ -40,7 +40,7 @@ struct match_hosts {
     struct random random;
     struct event rebuild;
     bool is_dirty; /* answers have come that the route table does not have yet */
-    void (*on_answer)(void *owner);
+    void (*on_known)(void *owner);
     void *owner;
 };
 
@@ -212,7 +212,7 @@ static void on_rebuild(evutil_socket_t fd, short what, void *argument)
     if (will_be)
         wait_for(hosts, LOOK_AGAIN_MS);
     if (was_dirty)
-        hosts->on_answer(hosts->owner);
+        hosts->on_known(hosts->owner);
 }
 
 static void on_name_answer(void *owner)
@@ -223,7 +223,7 @@ static void on_name_answer(void *owner)
 
     if (!changes && host->was_known)
         return;
-    host->was_known = dns_name_is_known(&host->name);
+    host->was_known = dns_name_is_answered(&host->name);
     if (!host->hosts->is_dirty)
         wait_for(host->hosts, REBUILD_MS);
     host->hosts->is_dirty = true;
@@ -266,7 +266,7 @@ static void add_hosts(struct match_hosts *hosts, struct event_base *base, struct
 }
 
 int match_hosts_new(struct event_base *base, struct dns_resolver *resolver, struct cluster_set *clusters,
-                    void (*on_answer)(void *owner), void *owner, struct match_hosts **ret_hosts)
+                    void (*on_known)(void *owner), void *owner, struct match_hosts **ret_hosts)
 {
     struct match_hosts *hosts = calloc(1, sizeof *hosts);
 
@@ -278,7 +278,7 @@ int match_hosts_new(struct event_base *base, struct dns_resolver *resolver, stru
         return -ENOMEM;
     }
     hosts->clusters = clusters;
-    hosts->on_answer = on_answer;
+    hosts->on_known = on_known;
     hosts->owner = owner;
     random_init_from_system(&hosts->random);
     evtimer_assign(&hosts->rebuild, base, on_rebuild, hosts);
@@ -309,7 +309,8 @@ void match_hosts_free(struct match_hosts *hosts)
 bool match_hosts_knows(const struct match_hosts *hosts, const struct cluster *cluster)
 {
     for (size_t i = 0; hosts && i < hosts->count; i++) {
-        if (hosts->items[i].cluster == cluster->index && (hosts->is_dirty || !dns_name_is_known(&hosts->items[i].name)))
+        if (hosts->items[i].cluster == cluster->index &&
+            (hosts->is_dirty || !dns_name_is_answered(&hosts->items[i].name)))
             return false;
     }
     return true;

@@ -17,16 +17,16 @@
 struct match_hosts;
 
 /*
- * on_answer    a name's answer, or a failure, has come
+ * on_known     a name's first answer is in the routes
  * `resolver` is borrowed. Returns 0 or -ENOMEM. ret_hosts: release with match_hosts_free(), after the resolver and
  * before the clusters go.
  */
 int match_hosts_new(struct event_base *base, struct dns_resolver *resolver, struct cluster_set *clusters,
-                    void (*on_answer)(void *owner), void *owner, struct match_hosts **ret_hosts);
+                    void (*on_known)(void *owner), void *owner, struct match_hosts **ret_hosts);
 
 /* Begins to ask. */
 void match_hosts_begin(struct match_hosts *hosts);
 void match_hosts_free(struct match_hosts *hosts);
 
-/* Whether every host of the cluster's matches has been answered, or has failed, once, and the routes say so. */
+/* Whether every host of the cluster's matches has been answered once, and the routes say so. */
 bool match_hosts_knows(const struct match_hosts *hosts, const struct cluster *cluster);

@@ -11,7 +11,7 @@ import pytest
 from tests.support.clients import connect, ending, outcome
 from tests.support.dns import NameServer
 from tests.support.processes import eventually
-from tests.support.servers import Server
+from tests.support.servers import Server, free_port
 
 pytestmark = pytest.mark.skipif(not shutil.which("dnsmasq"), reason="dnsmasq is not installed")
 
@@ -46,6 +46,12 @@ def whoami():
 def resolved(plain, server, port, *hosts, **cluster):
     return plain([f"{host}:{port}" for host in hosts], {"discovery": "dns", **cluster},
                  dns={"servers": [{"address": f"127.0.0.1:{server.port}"}], "timeout": "200ms", "attempts": 2})
+
+
+def start_required(plain, name_server, port):
+    """Does not wait until it is ready."""
+    return plain([f"a.test:{port}"], {"discovery": "dns", "required": True}, wait=False,
+                 dns={"servers": [{"address": f"127.0.0.1:{name_server}"}], "timeout": "200ms", "attempts": 2})[0]
 
 
 def endpoints(proxy):
@@ -178,3 +184,90 @@ def test_health_checks_follow_the_addresses(names, plain, whoami):
     eventually(lambda: [each["health"] for each in proxy.status()["clusters"][0]["endpoints"]] == ["healthy", "unhealthy"], timeout=6,
                what="the new one is checked")
     assert ask(port) == "127.0.0.2"
+
+
+def test_an_endpoint_that_comes_back_has_its_history(names, plain, whoami):
+    """Regression: an address that was missing from one answer came back without its ejection."""
+    server = names({"a.test": ["127.0.0.2", "192.0.2.1", "127.0.0.3"]})
+    proxy, port = resolved(plain, server, whoami, "a.test", timeouts={"connect": "100ms"},
+                           outlier_detection={"consecutive_failures": 1, "base_ejection": "1m"})
+
+    def health():
+        return {each["address"].rsplit(":", 1)[0]: each["health"] for each in proxy.status()["clusters"][0]["endpoints"]}
+
+    eventually(lambda: len(health()) == 3, what="resolved")
+    eventually(lambda: ask(port) and health()["192.0.2.1"] == "ejected", what="nobody is at the third")
+    server.change({"a.test": ["127.0.0.2", "127.0.0.3"]})
+    eventually(lambda: len(health()) == 2, timeout=4, what="it is gone")
+    server.change({"a.test": ["127.0.0.2", "192.0.2.1", "127.0.0.3"]})
+    eventually(lambda: len(health()) == 3, timeout=4, what="it is back")
+    assert health()["192.0.2.1"] == "ejected"
+
+
+class OnlyIPv4:
+    """Passes questions on to a name server, but for AAAA, which it leaves unanswered."""
+
+    def __init__(self, port):
+        self.behind = ("127.0.0.1", port)
+        self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.socket.bind(("127.0.0.1", 0))
+        self.port = self.socket.getsockname()[1]
+        self.thread = threading.Thread(target=self.serve, daemon=True)
+        self.thread.start()
+
+    def serve(self):
+        while True:
+            question, client = self.socket.recvfrom(4096)
+            if not question:
+                return
+            if b"\0\x1c\0\1" in question:
+                continue
+            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asked:
+                asked.sendto(question, self.behind)
+                self.socket.sendto(asked.recv(4096), client)
+
+    def stop(self):
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other:
+            other.sendto(b"", ("127.0.0.1", self.port))
+        self.thread.join()
+        self.socket.close()
+
+
+def test_a_family_without_an_answer_does_not_delay_the_other(names, plain, whoami):
+    """Regression: while AAAA timed out, changes of A waited for it, longer each time."""
+    server = names({"a.test": ["127.0.0.2"]})
+    broken = OnlyIPv4(server.port)
+    proxy, port = resolved(plain, broken, whoami, "a.test", required=True)
+    assert endpoints(proxy) == ["127.0.0.2"], "it was ready"
+    for number in (3, 4, 5):
+        server.change({"a.test": [f"127.0.0.{number}"]})
+        eventually(lambda: endpoints(proxy) == [f"127.0.0.{number}"], timeout=2.5, what="the change")
+    assert ask(port) == "127.0.0.5"
+    broken.stop()
+
+
+def test_required_waits_for_the_first_answer(names, plain, whoami, tmp_path):
+    server = names({"a.test": ["127.0.0.2"]})
+    server.stop()
+    port = free_port()
+    proxy = start_required(plain, port, whoami)
+    time.sleep(1.5)
+    status, blockers = proxy.request("GET", "/healthz/ready")
+    assert status == 503 and blockers == '{"state":"starting","blockers":["endpoints"]}\n'
+    again = NameServer(tmp_path / "again", {"a.test": ["127.0.0.2"]}, port=port)
+    eventually(proxy.is_ready, what="ready", timeout=10)
+    assert endpoints(proxy) == ["127.0.0.2"]
+    again.stop()
+
+
+def test_required_name_without_addresses_is_an_answer(names, plain, whoami):
+    server = names({"b.test": ["127.0.0.2"]})
+    proxy = start_required(plain, server.port, whoami)
+    eventually(proxy.is_ready, what="ready")
+    assert endpoints(proxy) == []
+
+
+def test_two_hundred_names_are_asked_a_few_at_a_time(names, plain, whoami):
+    server = names({f"n{i}.test": [f"127.0.1.{i + 1}"] for i in range(200)})
+    proxy, _ = resolved(plain, server, whoami, *[f"n{i}.test" for i in range(200)])
+    eventually(lambda: endpoints(proxy) == [f"127.0.1.{i + 1}" for i in range(200)], timeout=10, what="all are resolved")

@@ -193,3 +193,14 @@ def test_own_lack_of_descriptors_is_no_verdict(serve, plain):
     client.sendall(b"y")
     assert client.recv(1) == b"y"
     client.close()
+
+
+def test_required_waits_for_the_first_check_whatever_it_says(serve, plain):
+    """An endpoint that accepts and then does not answer: its check takes the whole timeout."""
+    silent = serve(lambda connection: connection.recv(100))
+    check = {"type": "send_expect", "send": "x", "expect": "y", "timeout": "800ms", "interval": "10s"}
+    proxy, _ = plain([silent.port], {"required": True, "health_check": check}, wait=False)
+    eventually(lambda: silent.accepted == 1, what="it is being checked")
+    assert '"blockers":["endpoints"]' in proxy.request("GET", "/healthz/ready")[1]
+    eventually(proxy.is_ready, what="ready", timeout=2)
+    assert health(proxy) == ["unhealthy"]

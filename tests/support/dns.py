@@ -8,11 +8,11 @@ from .servers import free_port
 
 
 class NameServer:
-    def __init__(self, directory, records, ttl=1):
+    def __init__(self, directory, records, ttl=1, port=None):
         """`records`: addresses by name, all below `test`."""
         directory.mkdir()
         self.hosts = directory / "hosts"
-        self.port = free_port()
+        self.port = port or free_port()
         self._write(records)
         self.program = Program(["dnsmasq", "--keep-in-foreground", "--no-resolv", "--no-hosts", f"--addn-hosts={self.hosts}",
                                 f"--local-ttl={ttl}", "--local=/test/", f"--port={self.port}", "--listen-address=127.0.0.1",
