@@ -140,6 +140,7 @@ struct retry_config {
         uint64_t base_ms, max_ms;
     } backoff;
     struct retry_budget_config budget;
+    uint64_t hedge_after_ms; /* 0 = off */
     uint64_t replay_bytes;
 };
 

@@ -156,6 +156,16 @@ static const struct field retry_fields[] = {
       .section = &budget_section,
       .doc = "How many retries the cluster may make, all connections together: when everything fails, retries must not "
              "multiply the load." },
+    { .key = "hedge_after",
+      .type = FIELD_DURATION,
+      .offset = offsetof(struct retry_config, hedge_after_ms),
+      .max = MINUTE,
+      .reload = RELOAD_NEW_CONNECTIONS,
+      .doc =
+          "An attempt that has not connected for this long gets another beside it, at another endpoint; the first to "
+          "connect has the connection. It counts as a retry (attempts, budget, max_retries). Shorter than "
+          "`timeouts.connect`, and longer than a connect usually takes; 0 = off. Nothing of it with "
+          "original_destination." },
     { .key = "replay",
       .type = FIELD_SIZE,
       .offset = offsetof(struct retry_config, replay_bytes),

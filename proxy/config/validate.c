@@ -70,6 +70,17 @@ static void check_backoff(const struct validate *validate, const struct cluster_
     complain(validate, inner, "longer than backoff.max; allowed: at most that");
 }
 
+static void check_hedging(const struct validate *validate, const struct cluster_config *cluster, const char *path)
+{
+    char inner[MOST_PATH];
+
+    if (cluster->retry.hedge_after_ms == 0 || cluster->retry.hedge_after_ms < cluster->timeouts.connect_ms)
+        return;
+    snprintf(inner, sizeof inner, "%.64s.retry.hedge_after", path);
+    complain(validate, inner,
+             "not shorter than timeouts.connect, so it would never happen; allowed: less than that, or 0");
+}
+
 static void check_ejection(const struct validate *validate, const struct cluster_config *cluster, const char *path)
 {
     char inner[MOST_PATH];
@@ -111,6 +122,7 @@ static void check_health_check(const struct validate *validate, const struct clu
 static void check_policies(const struct validate *validate, const struct cluster_config *cluster, const char *path)
 {
     check_backoff(validate, cluster, path);
+    check_hedging(validate, cluster, path);
     check_ejection(validate, cluster, path);
     check_health_check(validate, cluster, path);
 }

@@ -47,6 +47,7 @@ struct conn {
     struct cluster *cluster;      /* whose policies apply; set from the beginning */
     struct attempt_target target; /* the current attempt's */
     struct tried *tried;          /* endpoints that failed in this round; NULL: none. See attempt.h */
+    struct hedge *hedge;          /* an attempt beside the current one; NULL: none. See hedge.h */
     struct fault *fault;          /* injected; NULL: none. See fault.h */
     struct pending *pending;      /* PENDING: its place in the cluster's queue */
     struct counters *counters;    /* of cluster and direction; NULL while NEW */

@@ -10,7 +10,9 @@
 #include "proxy/conn/attempt.h"
 #include "proxy/conn/conn.h"
 #include "proxy/conn/dial.h"
+#include "proxy/conn/failure.h"
 #include "proxy/conn/fault.h"
+#include "proxy/conn/hedge.h"
 #include "proxy/conn/pending.h"
 #include "proxy/conn/relay.h"
 #include "proxy/conn/replay.h"
@@ -21,55 +23,6 @@
 
 #define LOG_EVERY_MS 1000
 
-static const unsigned retry_bit_of[CONNECT_CAUSE_COUNT] = {
-    [CONNECT_CAUSE_REFUSED] = RETRY_ON_REFUSED,
-    [CONNECT_CAUSE_TIMEOUT] = RETRY_ON_TIMEOUT,
-    [CONNECT_CAUSE_UNREACHABLE] = RETRY_ON_UNREACHABLE,
-    [CONNECT_CAUSE_RESET_BEFORE_REPLY] = RETRY_ON_RESET_BEFORE_REPLY,
-    [CONNECT_CAUSE_FIRST_BYTE_TIMEOUT] = RETRY_ON_TIMEOUT,
-};
-
-static const enum end_reason end_of[CONNECT_CAUSE_COUNT] = {
-    [CONNECT_CAUSE_REFUSED] = END_CONNECT_REFUSED,
-    [CONNECT_CAUSE_TIMEOUT] = END_CONNECT_TIMEOUT,
-    [CONNECT_CAUSE_UNREACHABLE] = END_CONNECT_UNREACHABLE,
-    [CONNECT_CAUSE_RESET_BEFORE_REPLY] = END_UPSTREAM_RESET,
-    [CONNECT_CAUSE_FIRST_BYTE_TIMEOUT] = END_FIRST_BYTE_TIMEOUT,
-    [CONNECT_CAUSE_NO_DESCRIPTORS] = END_NO_DESCRIPTORS,
-    [CONNECT_CAUSE_OTHER] = END_CONNECT_FAILED,
-};
-
-/* What connect(2) says, in the words of retry.on. */
-static enum connect_cause cause_of(int error)
-{
-    switch (-error) {
-    case ECONNRESET: /* after the handshake, before we looked */
-    case EPIPE:
-        return CONNECT_CAUSE_RESET_BEFORE_REPLY;
-    case ECONNREFUSED:
-    case ENOENT: /* a unix socket that is not there */
-        return CONNECT_CAUSE_REFUSED;
-    case ETIMEDOUT:
-    case EAGAIN: /* a unix socket whose backlog is full */
-        return CONNECT_CAUSE_TIMEOUT;
-    case EADDRNOTAVAIL: /* no local port is left for this destination */
-    case EHOSTUNREACH:
-    case ENETUNREACH:
-    case ENETDOWN:
-    case EHOSTDOWN:
-    case EACCES: /* a firewall's REJECT or DROP in our own output chain */
-    case EPERM:
-        return CONNECT_CAUSE_UNREACHABLE;
-    case EMFILE:
-    case ENFILE:
-    case ENOBUFS:
-    case ENOMEM:
-        return CONNECT_CAUSE_NO_DESCRIPTORS;
-    default:
-        return CONNECT_CAUSE_OTHER;
-    }
-}
-
 static void end_retry(struct conn *conn)
 {
     if (conn->holds_retry)
@@ -79,6 +32,7 @@ static void end_retry(struct conn *conn)
 
 void connect_release(struct conn *conn)
 {
+    hedge_cancel(conn);
     attempt_end(conn, clock_now_ms());
     attempt_forget_tried(conn);
     end_retry(conn);
@@ -88,8 +42,10 @@ void connect_release(struct conn *conn)
     conn->holds_cluster = false;
 }
 
+/* The first of the attempts under way is connected. */
 static void on_connected(struct conn *conn, uint64_t now_ms)
 {
+    hedge_end(conn);
     timers_cancel(&conn->worker->timers, &conn->timer);
     if (conn->target.endpoint)
         atomic_fetch_add_explicit(&conn->target.endpoint->connects, 1, memory_order_relaxed);
@@ -99,13 +55,16 @@ static void on_connected(struct conn *conn, uint64_t now_ms)
     relay_begin(conn, now_ms);
 }
 
+void connect_won(struct conn *conn, uint64_t now_ms)
+{
+    on_connected(conn, now_ms);
+}
+
 void connect_answered(struct conn *conn, uint64_t now_ms)
 {
     attempt_succeeded(conn, now_ms);
     end_retry(conn);
 }
-
-static void on_attempt_event(evutil_socket_t fd, short what, void *argument);
 
 /* Begins one attempt at conn->target. Returns 0 when it is under way or done, or a negative errno. */
 static int attempt(struct conn *conn, uint64_t now_ms)
@@ -116,10 +75,10 @@ static int attempt(struct conn *conn, uint64_t now_ms)
 
     conn_move(conn, CONN_CONNECTING);
     conn->last_byte_ms = now_ms;
-    r = dial_begin(conn, &fd, &in_progress);
+    r = dial_begin(conn, &conn->target, &fd, &in_progress);
     if (r < 0)
         return r;
-    transport_tcp_open(&conn->upstream.transport, fd, worker->base, in_progress ? on_attempt_event : relay_on_upstream,
+    transport_tcp_open(&conn->upstream.transport, fd, worker->base, in_progress ? connect_on_event : relay_on_upstream,
                        conn);
     if (!in_progress) {
         on_connected(conn, now_ms);
@@ -129,6 +88,7 @@ static int attempt(struct conn *conn, uint64_t now_ms)
     if (r < 0)
         return r;
     timers_arm_exact(&worker->timers, &conn->timer, now_ms + conn->cluster->config->timeouts.connect_ms);
+    hedge_arm(conn, now_ms);
     return 0;
 }
 
@@ -151,7 +111,7 @@ static void back_off(struct conn *conn, uint64_t now_ms)
         conn->rounds++;
 }
 
-static void count_failure(struct conn *conn, enum connect_cause cause, int error)
+void connect_count_failure(struct conn *conn, const struct attempt_target *target, enum connect_cause cause, int error)
 {
     struct worker *worker = conn->worker;
     char destination[SOCKADDR_TEXT_SIZE];
@@ -163,15 +123,15 @@ static void count_failure(struct conn *conn, enum connect_cause cause, int error
     }
     log_write_limited(LOG_INFO, LOG_EVERY_MS, &worker->failure_logged_ms, "cluster %s: attempt %u at %s failed: %s",
                       conn->cluster->config->name, conn->attempt + 1,
-                      sockaddr_format(dial_destination(conn), destination), strerror(-error));
+                      sockaddr_format(dial_destination(conn, target), destination), strerror(-error));
 }
 
 /* The attempt has failed: counts it and lets go of its socket. */
 static void give_up(struct conn *conn, enum connect_cause cause, int error, uint64_t now_ms)
 {
     timers_cancel(&conn->worker->timers, &conn->timer);
-    count_failure(conn, cause, error);
-    attempt_failed(conn, cause, error, now_ms);
+    connect_count_failure(conn, &conn->target, cause, error);
+    attempt_failed(conn, &conn->target, cause, error, now_ms);
     transport_close(&conn->upstream.transport, TRANSPORT_CLOSE_RESET);
     conn->upstream = (struct side){ .transport.fd = -1 };
     conn->settled = false;
@@ -183,7 +143,7 @@ static bool takes_retry(struct conn *conn, enum connect_cause cause, uint64_t no
     const struct retry_config *retry = &conn->cluster->config->retry;
 
     end_retry(conn);
-    if (!(retry->on & retry_bit_of[cause]) || conn->attempt + 1 >= retry->attempts ||
+    if (!(failure_is_retried(retry, cause)) || conn->attempt + 1 >= retry->attempts ||
         !cluster_begin_retry(conn->cluster, now_ms))
         return false;
     conn->holds_retry = true;
@@ -215,7 +175,7 @@ static bool choose(struct conn *conn, uint64_t now_ms)
 static bool goes_on(struct conn *conn, enum connect_cause cause, uint64_t now_ms)
 {
     if (!takes_retry(conn, cause, now_ms)) {
-        conn_end(conn, end_of[cause]);
+        conn_end(conn, failure_end_reason(cause));
         return false;
     }
     attempt_end(conn, now_ms);
@@ -228,6 +188,11 @@ static bool goes_on(struct conn *conn, enum connect_cause cause, uint64_t now_ms
 static bool failed(struct conn *conn, enum connect_cause cause, int error, uint64_t now_ms)
 {
     give_up(conn, cause, error, now_ms);
+    if (conn->state == CONN_HEDGING) {
+        attempt_end(conn, now_ms);
+        hedge_promote(conn);
+        return false;
+    }
     return goes_on(conn, cause, now_ms);
 }
 
@@ -238,10 +203,10 @@ static void attempt_until_under_way(struct conn *conn, uint64_t now_ms)
 
     do {
         r = attempt(conn, now_ms);
-    } while (r < 0 && failed(conn, cause_of(r), r, now_ms));
+    } while (r < 0 && failed(conn, failure_cause(r), r, now_ms));
 }
 
-static void on_attempt_event(evutil_socket_t fd, short what, void *argument)
+void connect_on_event(evutil_socket_t fd, short what, void *argument)
 {
     struct conn *conn = argument;
     struct transport *transport = &conn->upstream.transport;
@@ -249,8 +214,9 @@ static void on_attempt_event(evutil_socket_t fd, short what, void *argument)
     int r = dialer_result(fd);
 
     (void)what;
-    if (cause_of(r) == CONNECT_CAUSE_RESET_BEFORE_REPLY && sockopt_unread(fd) > 0) {
+    if (failure_cause(r) == CONNECT_CAUSE_RESET_BEFORE_REPLY && sockopt_unread(fd) > 0) {
         /* It was reached, sent something and was cut, all before this event: its bytes count. */
+        hedge_end(conn);
         transport_set_interest(transport, TRANSPORT_NOTHING);
         transport_tcp_open(transport, fd, conn->worker->base, relay_on_upstream, conn);
         conn_move(conn, CONN_AWAITING_REPLY);
@@ -258,7 +224,7 @@ static void on_attempt_event(evutil_socket_t fd, short what, void *argument)
         return;
     }
     if (r < 0) {
-        if (failed(conn, cause_of(r), r, now_ms))
+        if (failed(conn, failure_cause(r), r, now_ms))
             attempt_until_under_way(conn, now_ms);
         return;
     }
@@ -315,7 +281,7 @@ static bool may_retry(const struct conn *conn, enum connect_cause cause)
     const struct pump *pump = &conn->to_upstream.pump;
     bool nothing_sent = pump->bytes == pump->queue.length;
 
-    return (retry->on & retry_bit_of[cause]) && conn->attempt + 1 < retry->attempts &&
+    return (failure_is_retried(retry, cause)) && conn->attempt + 1 < retry->attempts &&
            (nothing_sent || (pump->replay && !pump->replay->given_up));
 }
 
@@ -358,6 +324,7 @@ bool connect_retries_cut(struct conn *conn, uint64_t now_ms)
         retry_unanswered(conn, CONNECT_CAUSE_RESET_BEFORE_REPLY, -ECONNRESET, now_ms);
         return true;
     }
+    connect_count_failure(conn, &conn->target, CONNECT_CAUSE_RESET_BEFORE_REPLY, -ECONNRESET);
     attempt_was_cut(conn, CONNECT_CAUSE_RESET_BEFORE_REPLY, now_ms);
     return false;
 }
@@ -372,6 +339,7 @@ void connect_on_first_byte_timeout(struct conn *conn, uint64_t now_ms)
         retry_unanswered(conn, CONNECT_CAUSE_FIRST_BYTE_TIMEOUT, -ETIMEDOUT, now_ms);
         return;
     }
+    connect_count_failure(conn, &conn->target, CONNECT_CAUSE_FIRST_BYTE_TIMEOUT, -ETIMEDOUT);
     attempt_was_cut(conn, CONNECT_CAUSE_FIRST_BYTE_TIMEOUT, now_ms);
     conn_end(conn, END_FIRST_BYTE_TIMEOUT);
 }
@@ -380,6 +348,6 @@ void connect_on_timer(struct conn *conn)
 {
     uint64_t now_ms = clock_now_ms();
 
-    if (conn->state == CONN_CONNECTING ? failed(conn, CONNECT_CAUSE_TIMEOUT, -ETIMEDOUT, now_ms) : choose(conn, now_ms))
+    if (conn->state == CONN_BACKOFF ? choose(conn, now_ms) : failed(conn, CONNECT_CAUSE_TIMEOUT, -ETIMEDOUT, now_ms))
         attempt_until_under_way(conn, now_ms);
 }

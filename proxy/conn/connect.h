@@ -1,9 +1,13 @@
 /* From the destination to an upstream that answers: attempts, retries, backoff. */
 #pragma once
 
+#include <event2/util.h>
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "proxy/observe/counters.h"
+
+struct attempt_target;
 struct conn;
 
 /* It belongs to a cluster: injects that one's faults, if any, then connect_find_place(). */
@@ -32,3 +36,12 @@ void connect_on_timer(struct conn *conn);
 
 /* Gives back the cluster's connection, or its place in the queue, and the endpoint's. */
 void connect_release(struct conn *conn);
+
+/* libevent's callback while the attempt at conn->target is under way; the argument is the connection. */
+void connect_on_event(evutil_socket_t fd, short what, void *conn);
+
+/* The attempt beside is connected and has become conn's upstream, at conn->target. */
+void connect_won(struct conn *conn, uint64_t now_ms);
+
+/* Counts and tells of a failed attempt. */
+void connect_count_failure(struct conn *conn, const struct attempt_target *target, enum connect_cause cause, int error);

@@ -6,10 +6,11 @@
 
 #include "base/sockaddr.h"
 
+struct attempt_target;
 struct conn;
 
-/* The current attempt's endpoint, or the original destination. */
-const struct sockaddr *dial_destination(const struct conn *conn);
+/* The attempt's endpoint, or the original destination. */
+const struct sockaddr *dial_destination(const struct conn *conn, const struct attempt_target *target);
 
 /* Begins to connect there. As dialer_connect(). */
-int dial_begin(struct conn *conn, int *ret_fd, bool *ret_in_progress);
+int dial_begin(struct conn *conn, const struct attempt_target *target, int *ret_fd, bool *ret_in_progress);

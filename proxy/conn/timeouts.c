@@ -130,20 +130,37 @@ static void on_timer(struct timer *timer, uint64_t now_ms)
 {
     struct conn *conn = CONTAINER_OF(timer, struct conn, timer);
 
-    if (conn->state == CONN_PEEKING)
+    switch (conn->state) {
+    case CONN_PEEKING:
         peek_on_timer(conn);
-    else if (conn->state == CONN_FAULT_DELAYED)
+        break;
+    case CONN_FAULT_DELAYED:
         fault_on_delay_over(conn);
-    else if (conn->state == CONN_PENDING)
+        break;
+    case CONN_PENDING:
         pending_on_timer(conn);
-    else if (conn->state == CONN_CONNECTING || conn->state == CONN_BACKOFF)
+        break;
+    case CONN_CONNECTING:
+    case CONN_HEDGING:
+    case CONN_BACKOFF:
         connect_on_timer(conn);
-    else if (conn->state == CONN_ENDING)
+        break;
+    case CONN_ENDING:
         relay_on_ending_timer(conn, now_ms);
-    else if (conn->state == CONN_CUTTING)
+        break;
+    case CONN_CUTTING:
         relay_on_cut_timer(conn, now_ms);
-    else
+        break;
+    case CONN_AWAITING_REPLY:
+    case CONN_ESTABLISHED:
+    case CONN_HALF_CLOSED:
         look(conn, now_ms);
+        break;
+    case CONN_NEW:
+    case CONN_CLOSED:
+    case CONN_STATE_COUNT:
+        break; /* they have no clock */
+    }
 }
 
 void timeouts_init(struct conn *conn)

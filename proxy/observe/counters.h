@@ -36,7 +36,8 @@ struct counters {
     uint64_t opened;
     uint64_t ended[END_REASON_COUNT];
     uint64_t bytes_to_upstream, bytes_to_client; /* read from the other side */
-    uint64_t retries;
+    uint64_t retries;                            /* with hedges */
+    uint64_t hedges;
     uint64_t connect_failures[CONNECT_CAUSE_COUNT];
     uint64_t faults[FAULT_KIND_COUNT]; /* injected */
 };

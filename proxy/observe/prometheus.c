@@ -65,6 +65,11 @@ static void append_retries(const struct counters *sum, const char *labels, struc
     strbuf_printf(text, "outrigger_retries_total{%s} %" PRIu64 "\n", labels, sum->retries);
 }
 
+static void append_hedges(const struct counters *sum, const char *labels, struct strbuf *text)
+{
+    strbuf_printf(text, "outrigger_hedges_total{%s} %" PRIu64 "\n", labels, sum->hedges);
+}
+
 static void append_connect_failures(const struct counters *sum, const char *labels, struct strbuf *text)
 {
     for (enum connect_cause cause = 0; cause < CONNECT_CAUSE_COUNT; cause++) {
@@ -179,6 +184,8 @@ void prometheus_append(const struct counter_view *view, bool ready, struct strbu
     for_each_row(view, text, append_bytes);
     begin_family(text, "outrigger_retries_total", "counter", "Attempts after the first.");
     for_each_row(view, text, append_retries);
+    begin_family(text, "outrigger_hedges_total", "counter", "Attempts that began beside one that was under way.");
+    for_each_row(view, text, append_hedges);
     begin_family(text, "outrigger_connect_failures_total", "counter", "Attempts that failed, by cause.");
     for_each_row(view, text, append_connect_failures);
     begin_family(text, "outrigger_faults_injected_total", "counter", "Faults that were injected on purpose.");

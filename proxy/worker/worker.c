@@ -13,6 +13,7 @@
 #include "proxy/conn/conn.h"
 #include "proxy/conn/connect.h"
 #include "proxy/conn/pending.h"
+#include "proxy/conn/stray.h"
 #include "proxy/net/sockopt.h"
 #include "proxy/worker/accept.h"
 
@@ -126,6 +127,7 @@ int worker_init(struct worker *worker, unsigned index, struct worker_shared *sha
     *worker = (struct worker){ .index = index, .shared = shared };
     worker->mailbox.event_fd = -1;
     list_init(&worker->connections);
+    list_init(&worker->strays);
     list_init(&worker->graves);
     random_init_from_system(&worker->random);
     r = mailbox_init(&worker->mailbox);
@@ -167,6 +169,7 @@ static void reset_undelivered(struct worker *worker)
 void worker_done(struct worker *worker)
 {
     end_all(worker);
+    strays_end(worker);
     on_graves(-1, 0, worker);
     reset_undelivered(worker);
     for (size_t i = 0; i < worker->listener_count; i++)

@@ -11,7 +11,7 @@ import pytest
 
 from tests.support.clients import connect, ending, linger_zero, pattern
 from tests.support.processes import eventually, stopped
-from tests.support.servers import free_port
+from tests.support.servers import Silent, free_port
 
 SIDES = ["client", "upstream"]
 LARGE = pattern(64 * 1024 * 1024, 3)  # more than the kernel and the proxy keep for a reader that has stopped
@@ -224,34 +224,17 @@ class Connecting:
     """A client whose upstream does not answer: the queue of its listener is full."""
 
     def __init__(self, plain, **timeouts):
-        self.listener = socket.socket()
-        self.listener.bind(("127.0.0.1", 0))
-        self.listener.listen(0)
-        self.fillers = []
-        for _ in range(4):
-            filler = socket.socket()
-            filler.setblocking(False)
-            filler.connect_ex(self.listener.getsockname())
-            self.fillers.append(filler)
-        time.sleep(0.1)
-        self.proxy, port = plain([self.listener.getsockname()[1]], {"timeouts": timeouts, "retry": {"attempts": 1}}, workers=1)
+        self.silent = Silent()
+        self.proxy, port = plain([self.silent.port], {"timeouts": timeouts, "retry": {"attempts": 1}}, workers=1)
         self.client = connect(port)
         eventually(lambda: self.proxy.active() == 1, what="the client")
 
     def accept(self):
-        """Makes room; returns the proxy's connection."""
-        self.listener.settimeout(8)
-        fillers = {filler.getsockname() for filler in self.fillers}
-        while True:
-            connection, address = self.listener.accept()
-            if address not in fillers:
-                connection.settimeout(8)
-                return connection
-            connection.close()
+        return self.silent.accept()
 
     def close(self):
-        for each in [self.client, self.listener, *self.fillers]:
-            each.close()
+        self.client.close()
+        self.silent.close()
 
 
 def test_bytes_and_fin_while_connecting_wait_for_the_upstream(plain):

@@ -6,7 +6,7 @@ import time
 
 from tests.support.clients import connect, ending, exchange
 from tests.support.processes import eventually
-from tests.support.servers import echo, receive_all
+from tests.support.servers import Silent, echo, receive_all
 
 
 def quiet(connection):
@@ -54,24 +54,9 @@ def test_half_close_has_a_clock_of_its_own(serve, plain):
     assert proxy.active() == 0
 
 
-def full_listener():
-    """A listening socket whose backlog is full: further SYNs are dropped."""
-    listener = socket.socket()
-    listener.bind(("127.0.0.1", 0))
-    listener.listen(0)
-    fillers = []
-    for _ in range(4):
-        filler = socket.socket()
-        filler.setblocking(False)
-        filler.connect_ex(listener.getsockname())
-        fillers.append(filler)
-    time.sleep(0.1)
-    return listener, fillers
-
-
 def test_silent_endpoint_is_given_up_after_connect_and_the_next_serves(serve, plain):
-    listener, fillers = full_listener()
-    proxy, port = plain([listener.getsockname()[1], serve(echo).port], {"timeouts": {"connect": "300ms"}})
+    silent = Silent()
+    proxy, port = plain([silent.port, serve(echo).port], {"timeouts": {"connect": "300ms"}})
     slow = 0
     for _ in range(2):
         begun = time.monotonic()
@@ -79,19 +64,17 @@ def test_silent_endpoint_is_given_up_after_connect_and_the_next_serves(serve, pl
         slow += time.monotonic() - begun > 0.25
     assert slow == 1
     eventually(lambda: proxy.traffic("test", "listener")["connect_failures"] == {"timeout": 1}, what="the account")
-    for each in [listener, *fillers]:
-        each.close()
+    silent.close()
 
 
 def test_silent_endpoint_alone_ends_with_connect_timeout(plain):
-    listener, fillers = full_listener()
-    proxy, port = plain([listener.getsockname()[1]], {"timeouts": {"connect": "200ms"}, "retry": {"attempts": 2}})
+    silent = Silent()
+    proxy, port = plain([silent.port], {"timeouts": {"connect": "200ms"}, "retry": {"attempts": 2}})
     with connect(port) as client:
         assert ending(client) == (b"", "reset")
     eventually(lambda: proxy.ended("test") == {"connect_timeout": 1}, what="the account")
     eventually(lambda: proxy.traffic("test", "listener")["connect_failures"] == {"timeout": 2}, what="the account")
-    for each in [listener, *fillers]:
-        each.close()
+    silent.close()
 
 
 def test_reader_that_has_stopped_for_five_times_dead_peer_survives(serve, plain):

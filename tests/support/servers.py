@@ -4,6 +4,7 @@ import os
 import random
 import socket
 import threading
+import time
 
 from .processes import Program, eventually
 
@@ -63,6 +64,39 @@ class Server:
         self._thread.join(5)
         for connection in self.connections:
             connection.close()
+
+
+class Silent:
+    """A listener whose queue is full: further SYNs get no answer, until accept() makes room."""
+
+    def __init__(self, host="127.0.0.1", port=0):
+        self.listener = socket.socket()
+        self.listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self.listener.bind((host, port))
+        self.listener.listen(0)
+        self.listener.settimeout(8)
+        self.port = self.listener.getsockname()[1]
+        self.fillers = []
+        for _ in range(4):
+            filler = socket.socket()
+            filler.setblocking(False)
+            filler.connect_ex(self.listener.getsockname())
+            self.fillers.append(filler)
+        time.sleep(0.1)
+
+    def accept(self):
+        """Makes room; returns the first connection that is not one of those that filled the queue."""
+        fillers = {filler.getsockname() for filler in self.fillers}
+        while True:
+            connection, address = self.listener.accept()
+            if address not in fillers:
+                connection.settimeout(8)
+                return connection
+            connection.close()
+
+    def close(self):
+        for each in [self.listener, *self.fillers]:
+            each.close()
 
 
 def echo(connection):

@@ -1,0 +1,24 @@
+/*
+ * An attempt that lost the race against the one beside it. It goes on without its connection, only to learn whether its
+ * endpoint is there: one that does not answer is to be ejected, although no connection waits for it.
+ *
+ * Owner: the worker. Thread: its own.
+ */
+#pragma once
+
+#include <stdint.h>
+
+#include "proxy/net/transport.h"
+#include "proxy/upstream/cluster.h"
+
+/* Of one worker, half of the descriptors that are kept from connections; further losers are closed at once. */
+#define STRAY_MOST 32
+
+struct worker;
+
+/* Takes over an attempt's socket, still connecting, and its target. It ends at `deadline_ms` at the latest. */
+void stray_begin(struct worker *worker, struct cluster *cluster, struct transport *transport,
+                 struct attempt_target *target, uint64_t deadline_ms);
+
+/* Closes all of them. */
+void strays_end(struct worker *worker);
