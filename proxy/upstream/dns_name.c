@@ -159,5 +159,7 @@ bool dns_name_is_answered(const struct dns_name *name)
 {
     const struct dns_family *ipv4 = &name->families[DNS_IPV4], *ipv6 = &name->families[DNS_IPV6];
 
-    return ipv4->is_known && ipv6->is_known && (ipv4->is_answered || ipv6->is_answered);
+    if (ipv4->is_answered && ipv6->is_answered)
+        return true;
+    return ipv4->is_known && ipv6->is_known && ipv4->count + ipv6->count > 0;
 }

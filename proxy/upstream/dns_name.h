@@ -53,5 +53,8 @@ void dns_name_begin(struct dns_name *name);
 /* The resolver must be gone already: then no answer comes any more. */
 void dns_name_done(struct dns_name *name);
 
-/* Whether both families were asked to an end, and at least one of them was answered, if only that there are none. */
+/*
+ * Whether both families were answered, if only that there are none; or one has addresses and the other has failed, as
+ * where a server does not know AAAA.
+ */
 bool dns_name_is_answered(const struct dns_name *name);
