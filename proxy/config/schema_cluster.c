@@ -33,14 +33,16 @@ static const struct field timeouts_fields[] = {
       .max = 365 * DAY,
       .def = HOUR,
       .reload = RELOAD_NEW_CONNECTIONS,
-      .doc = "A connection ends when no byte has passed for this long; 0 = never." },
+      .doc = "A connection ends when no byte has passed for this long; 0 = never. An hour, as Envoy has it: long "
+             "enough for pooled connections, short enough that what was forgotten goes." },
     { .key = "half_close",
       .type = FIELD_DURATION,
       .offset = offsetof(struct timeouts_config, half_close_ms),
       .max = 365 * DAY,
       .def = 10 * MINUTE,
       .reload = RELOAD_NEW_CONNECTIONS,
-      .doc = "The same once one side has finished sending (FIN); 0 = `idle` goes on to count." },
+      .doc = "The same once one side has finished sending (FIN); 0 = `idle` goes on to count. Ten minutes: a reply to "
+             "a finished request may take long, an app that never closes must not hold two sockets for ever." },
     { .key = "max_duration",
       .type = FIELD_DURATION,
       .offset = offsetof(struct timeouts_config, max_duration_ms),
@@ -58,7 +60,7 @@ static const struct field timeouts_fields[] = {
       .reload = RELOAD_NEW_CONNECTIONS,
       .doc = "A peer that has acknowledged nothing for this long, with bytes owed to it, is given up. One that "
              "acknowledges but "
-             "does not read is alive. 0 = left to the kernel (about 15 minutes)." },
+             "does not read is alive. 0 = left to the kernel (about 15 minutes). 30 s: two probes of keepalive." },
     { .key = "keepalive",
       .type = FIELD_DURATION,
       .offset = offsetof(struct timeouts_config, keepalive_ms),
@@ -67,7 +69,8 @@ static const struct field timeouts_fields[] = {
       .reload = RELOAD_NEW_CONNECTIONS,
       .doc =
           "An idle peer is probed after this long (whole seconds, rounded up), so that a dead one is noticed and NAT "
-          "entries stay alive; 0 = off." },
+          "entries stay alive; 0 = off. 15 s: below the shortest usual NAT timeouts (60 s for half-closed connections "
+          "in conntrack)." },
 };
 static const struct section timeouts_section = { .size = sizeof(struct timeouts_config), FIELDS(timeouts_fields) };
 
@@ -80,7 +83,8 @@ static const struct field backoff_fields[] = {
       .max = MINUTE,
       .def = 25,
       .reload = RELOAD_NEW_CONNECTIONS,
-      .doc = "Upper end of the first pause; it doubles with each." },
+      .doc = "Upper end of the first pause; it doubles with each. 25 ms is about a restart's gap of a listener, and "
+             "nothing beside a person's patience." },
     { .key = "max",
       .type = FIELD_DURATION,
       .offset = BACKOFF_OFFSET(max_ms),
@@ -88,7 +92,7 @@ static const struct field backoff_fields[] = {
       .max = 10 * MINUTE,
       .def = 250,
       .reload = RELOAD_NEW_CONNECTIONS,
-      .doc = "Upper end of every pause." },
+      .doc = "Upper end of every pause. Short, since the client waits." },
 };
 static const struct section backoff_section = { FIELDS(backoff_fields) };
 
@@ -100,14 +104,16 @@ static const struct field budget_fields[] = {
       .max = 10000,
       .def = 2000,
       .reload = RELOAD_NEW_CONNECTIONS,
-      .doc = "Retries that connections earn: at 20%, one for five connections." },
+      .doc = "Retries that connections earn: at 20%, one for five connections. 20% keeps a cluster that fails as a "
+             "whole at 1.2 times its load (docs/fault-tolerance.md)." },
     { .key = "min_per_second",
       .type = FIELD_NUMBER,
       .offset = BUDGET_OFFSET(min_per_second),
       .max = 10000,
       .def = 3,
       .reload = RELOAD_NEW_CONNECTIONS,
-      .doc = "Retries that come with time, for clusters with few connections." },
+      .doc = "Retries that come with time, for clusters with few connections. 3: a cluster with a connection now and "
+             "then is retried as well." },
     { .key = "burst",
       .type = FIELD_NUMBER,
       .offset = BUDGET_OFFSET(burst),
@@ -115,7 +121,7 @@ static const struct field budget_fields[] = {
       .def = 100,
       .reload = RELOAD_NEW_CONNECTIONS,
       .doc = "What is in the budget at first, and may be saved: as many connections can be retried at once when an "
-             "endpoint goes." },
+             "endpoint goes. 100: the connections at one endpoint that dies." },
     { .key = "window",
       .type = FIELD_DURATION,
       .offset = BUDGET_OFFSET(window_ms),
@@ -123,7 +129,8 @@ static const struct field budget_fields[] = {
       .max = 10 * MINUTE,
       .def = 10 * SECOND,
       .reload = RELOAD_NEW_CONNECTIONS,
-      .doc = "Beyond `burst`, what was earned and not spent lapses after this long, at the latest after twice that." },
+      .doc = "Beyond `burst`, what was earned and not spent lapses after this long, at the latest after twice that. 10 "
+             "s: what a quiet time earned must not feed a storm." },
 };
 static const struct section budget_section = { FIELDS(budget_fields) };
 
@@ -135,7 +142,8 @@ static const struct field retry_fields[] = {
       .max = 100,
       .def = 3,
       .reload = RELOAD_NEW_CONNECTIONS,
-      .doc = "Tries in all, other endpoints first; 1 = no retry." },
+      .doc = "Tries in all, other endpoints first; 1 = no retry. Three: with one endpoint of three gone, two tries "
+             "nearly always suffice; more would multiply through tiers." },
     { .key = "on",
       .type = FIELD_FLAGS,
       .offset = offsetof(struct retry_config, on),
@@ -144,7 +152,7 @@ static const struct field retry_fields[] = {
       .reload = RELOAD_NEW_CONNECTIONS,
       .doc = "What is worth another try; `timeout` is that of `timeouts.first_byte`, too. `reset_before_reply` without "
              "`replay` covers only resets before any client "
-             "byte was sent." },
+             "byte was sent. All: each of them leaves the request unsent, or kept whole." },
     { .key = "backoff",
       .type = FIELD_SECTION,
       .offset = offsetof(struct retry_config, backoff),
@@ -187,7 +195,8 @@ static const struct field circuit_breaker_fields[] = {
       .has_def_original_destination = true,
       .reload = RELOAD_NEW_CONNECTIONS,
       .doc = "Connections of this cluster at one time, over all workers; 0 = no limit, which is the default of inbound "
-             "clusters too: what is refused there was accepted already." },
+             "clusters too: what is refused there was accepted already. 1024, as Envoy has it: far more than an app "
+             "opens in good order, few enough to stop a runaway one." },
     { .key = "max_pending",
       .type = FIELD_NUMBER,
       .offset = offsetof(struct circuit_breaker_config, max_pending),
@@ -195,20 +204,21 @@ static const struct field circuit_breaker_fields[] = {
       .def = 1024,
       .reload = RELOAD_NEW_CONNECTIONS,
       .doc = "Further connections that wait for one of those to end, first come, first served; 0 = no limit. What "
-             "comes after them is reset at once." },
+             "comes after them is reset at once. As many again: a wait is cheap." },
     { .key = "pending_timeout",
       .type = FIELD_DURATION,
       .offset = offsetof(struct circuit_breaker_config, pending_timeout_ms),
       .max = 10 * MINUTE,
       .def = SECOND,
       .reload = RELOAD_NEW_CONNECTIONS,
-      .doc = "How long they wait; 0 = nothing waits." },
+      .doc = "How long they wait; 0 = nothing waits. 1 s: who waits longer is better told." },
     { .key = "max_retries",
       .type = FIELD_NUMBER,
       .offset = offsetof(struct circuit_breaker_config, max_retries),
       .max = 1000000,
       .reload = RELOAD_NEW_CONNECTIONS,
-      .doc = "Connections that are being retried at one time; 0 = no limit but the budget." },
+      .doc = "Connections that are being retried at one time; 0 = no limit but the budget. Off, since the budget "
+             "scales with the load and a fixed number does not." },
 };
 static const struct section circuit_breaker_section = { .size = sizeof(struct circuit_breaker_config),
                                                         FIELDS(circuit_breaker_fields) };
@@ -220,7 +230,8 @@ static const struct field outlier_fields[] = {
       .max = 1000,
       .def = 5,
       .reload = RELOAD_NEW_CONNECTIONS,
-      .doc = "An endpoint is ejected after this many failures in a row; 0 = never." },
+      .doc = "An endpoint is ejected after this many failures in a row; 0 = never. Five, as Envoy has it: in a row, so "
+             "that a fraction of failures, which retries bridge, ejects nothing." },
     { .key = "on",
       .type = FIELD_FLAGS,
       .offset = offsetof(struct outlier_config, on),
@@ -240,7 +251,8 @@ static const struct field outlier_fields[] = {
       .reload = RELOAD_NEW_CONNECTIONS,
       .doc =
           "The first ejection's time; each further one's is twice as long, with up to a tenth more at random. Then one "
-          "connection tries the endpoint, and either it is back or it is ejected again." },
+          "connection tries the endpoint, and either it is back or it is ejected again. 10 s: a restart takes about "
+          "that." },
     { .key = "max_ejection",
       .type = FIELD_DURATION,
       .offset = offsetof(struct outlier_config, max_ejection_ms),
@@ -248,14 +260,15 @@ static const struct field outlier_fields[] = {
       .max = 30 * DAY,
       .def = 5 * MINUTE,
       .reload = RELOAD_NEW_CONNECTIONS,
-      .doc = "The longest." },
+      .doc = "The longest. Five minutes: one trial connection in that time costs nothing." },
     { .key = "max_ejected",
       .type = FIELD_PERCENT,
       .offset = offsetof(struct outlier_config, max_ejected),
       .max = 10000,
       .def = 5000,
       .reload = RELOAD_NEW_CONNECTIONS,
-      .doc = "Of the endpoints, at most these are ejected at one time; what fails beyond them is still used." },
+      .doc = "Of the endpoints, at most these are ejected at one time; what fails beyond them is still used. Half: "
+             "when more fail at once the cause is elsewhere, and the rest could not carry the load." },
     { .key = "panic_threshold",
       .type = FIELD_PERCENT,
       .offset = offsetof(struct outlier_config, panic_threshold),
@@ -264,7 +277,8 @@ static const struct field outlier_fields[] = {
       .reload = RELOAD_NEW_CONNECTIONS,
       .doc = "Where fewer endpoints of a priority than this are healthy, the next priority is used, or, if there is "
              "none, "
-             "all of them: the few would not carry everything." },
+             "all of them: the few would not carry everything. Half, as Envoy has it, and for the same reason as "
+             "max_ejected." },
 };
 static const struct section outlier_section = { .size = sizeof(struct outlier_config), FIELDS(outlier_fields) };
 
@@ -286,7 +300,8 @@ static const struct field health_check_fields[] = {
       .max = DAY,
       .def = 5 * SECOND,
       .reload = RELOAD_NEW_CONNECTIONS,
-      .doc = "From the end of one check to the next, up to a tenth more or less at random." },
+      .doc = "From the end of one check to the next, up to a tenth more or less at random. 5 s: with fall 3 an "
+             "endpoint is out within about 15 s, and a fleet's checks stay few." },
     { .key = "timeout",
       .type = FIELD_DURATION,
       .offset = offsetof(struct health_check_config, timeout_ms),
@@ -294,7 +309,7 @@ static const struct field health_check_fields[] = {
       .max = HOUR,
       .def = SECOND,
       .reload = RELOAD_NEW_CONNECTIONS,
-      .doc = "For one check, whole." },
+      .doc = "For one check, whole. 1 s: an endpoint that needs longer to accept serves nobody well." },
     { .key = "rise",
       .type = FIELD_NUMBER,
       .offset = offsetof(struct health_check_config, rise),
@@ -302,7 +317,7 @@ static const struct field health_check_fields[] = {
       .max = 100,
       .def = 2,
       .reload = RELOAD_NEW_CONNECTIONS,
-      .doc = "Successes in a row that bring an endpoint back." },
+      .doc = "Successes in a row that bring an endpoint back. Two, so that one lucky answer brings nothing back." },
     { .key = "fall",
       .type = FIELD_NUMBER,
       .offset = offsetof(struct health_check_config, fall),
@@ -310,7 +325,8 @@ static const struct field health_check_fields[] = {
       .max = 100,
       .def = 3,
       .reload = RELOAD_NEW_CONNECTIONS,
-      .doc = "Failures in a row that make it unhealthy; the very first check alone decides, too." },
+      .doc = "Failures in a row that make it unhealthy; the very first check alone decides, too. Three, so that one "
+             "lost packet takes nothing out." },
     { .key = "port",
       .type = FIELD_NUMBER,
       .offset = offsetof(struct health_check_config, port),
@@ -370,14 +386,15 @@ static const struct field load_balancing_fields[] = {
       .type = FIELD_BOOL,
       .offset = offsetof(struct load_balancing_config, zone_aware),
       .reload = RELOAD_NEW_CONNECTIONS,
-      .doc = "Endpoints of the proxy's own `zone` first, others of the same priority when none of those is left." },
+      .doc = "Endpoints of the proxy's own `zone` first, others of the same priority when none of those is left. Off, "
+             "since zones of different sizes would be loaded unevenly." },
     { .key = "slow_start",
       .type = FIELD_DURATION,
       .offset = offsetof(struct load_balancing_config, slow_start_ms),
       .max = HOUR,
       .reload = RELOAD_NEW_CONNECTIONS,
       .doc = "An endpoint that was added later gets its share little by little over this time, from a tenth on; 0 = at "
-             "once." },
+             "once. Off: it is for servers that start cold, and makes the rest carry more meanwhile." },
 };
 static const struct section load_balancing_section = { .size = sizeof(struct load_balancing_config),
                                                        FIELDS(load_balancing_fields) };
