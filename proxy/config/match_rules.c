@@ -38,6 +38,8 @@ int match_rules_compare(const void *left, const void *right)
         r = compare_names(a, b);
     if (r == 0)
         r = compare_numbers(a->ports.first, b->ports.first);
+    if (r == 0)
+        r = compare_numbers(a->is_remembered, b->is_remembered);
     return r != 0 ? r : compare_numbers(a->order, b->order);
 }
 

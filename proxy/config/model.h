@@ -283,10 +283,11 @@ struct match_rule {
     struct cidr block;
     struct port_range ports;
     enum match_sni_kind sni_kind;
-    const char *sni;  /* of a wildcard what is behind `*.`; "" where there is none */
-    uint32_t cluster; /* index into config.clusters */
-    uint32_t order;   /* of its `match` in the file */
-    bool is_resolved; /* its block came out of a host's name */
+    const char *sni;    /* of a wildcard what is behind `*.`; "" where there is none */
+    uint32_t cluster;   /* index into config.clusters */
+    uint32_t order;     /* of its `match` in the file */
+    bool is_resolved;   /* its block came out of a host's name */
+    bool is_remembered; /* the name had it once: what has it now comes first */
 };
 
 struct config {

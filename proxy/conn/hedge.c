@@ -20,7 +20,7 @@ struct hedge {
     struct transport transport; /* closed: it has not begun */
     struct attempt_target target;
     struct timer timer; /* when it begins; then its timeouts.connect */
-    bool holds_retry;
+    bool holds_retry, holds_descriptor;
 };
 
 static void end_retry(struct hedge *hedge)
@@ -30,12 +30,20 @@ static void end_retry(struct hedge *hedge)
     hedge->holds_retry = false;
 }
 
+static void give_descriptor(struct hedge *hedge)
+{
+    if (hedge->holds_descriptor)
+        limits_give(&hedge->conn->worker->shared->limits.hedges);
+    hedge->holds_descriptor = false;
+}
+
 static void free_hedge(struct conn *conn)
 {
     struct hedge *hedge = conn->hedge;
 
     timers_cancel(&conn->worker->timers, &hedge->timer);
     end_retry(hedge);
+    give_descriptor(hedge);
     free(hedge);
     conn->hedge = NULL;
 }
@@ -48,6 +56,7 @@ static void take_place(struct hedge *hedge, event_callback_fn callback)
     transport_set_interest(&hedge->transport, TRANSPORT_NOTHING);
     transport_tcp_open(&conn->upstream.transport, hedge->transport.fd, conn->worker->base, callback, conn);
     hedge->transport.ops = NULL;
+    give_descriptor(hedge);
     conn->target = hedge->target;
     hedge->target = (struct attempt_target){ 0 };
 }
@@ -85,6 +94,7 @@ static void fail(struct hedge *hedge, int error, uint64_t now_ms)
     transport_close(&hedge->transport, TRANSPORT_CLOSE_RESET);
     cluster_let_go(&hedge->target, now_ms);
     end_retry(hedge);
+    give_descriptor(hedge);
 }
 
 static bool may_begin(const struct hedge *hedge)
@@ -99,10 +109,13 @@ static bool choose(struct hedge *hedge, uint64_t now_ms)
 {
     struct conn *conn = hedge->conn;
 
-    if (!may_begin(hedge) || attempt_choose_beside(conn, &hedge->target, now_ms) != ATTEMPT_CHOSEN)
+    hedge->holds_descriptor = may_begin(hedge) && limits_take(&conn->worker->shared->limits.hedges, LIMITS_MOST_HEDGES);
+    if (!hedge->holds_descriptor)
         return false;
-    if (!cluster_begin_retry(conn->cluster, now_ms)) {
+    if (attempt_choose_beside(conn, &hedge->target, now_ms) != ATTEMPT_CHOSEN ||
+        !cluster_begin_retry(conn->cluster, now_ms)) {
         cluster_let_go(&hedge->target, now_ms);
+        give_descriptor(hedge);
         return false;
     }
     hedge->holds_retry = true;
@@ -123,6 +136,8 @@ static void begin_until_under_way(struct hedge *hedge, uint64_t now_ms)
             return;
         }
         fail(hedge, r, now_ms);
+        if (!failure_is_retried(&hedge->conn->cluster->config->retry, failure_cause(r)))
+            return;
     }
 }
 
@@ -210,8 +225,10 @@ void hedge_end(struct conn *conn)
 
     if (!hedge)
         return;
-    if (transport_is_open(&hedge->transport))
+    if (transport_is_open(&hedge->transport)) {
+        give_descriptor(hedge);
         stray_begin(conn->worker, conn->cluster, &hedge->transport, &hedge->target, hedge->timer.deadline_ms);
+    }
     free_hedge(conn);
 }
 

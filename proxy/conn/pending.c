@@ -2,6 +2,7 @@
 
 #include <stdlib.h>
 
+#include "base/clock.h"
 #include "base/macros.h"
 #include "proxy/conn/conn.h"
 #include "proxy/conn/connect.h"
@@ -26,6 +27,7 @@ void pending_begin(struct conn *conn)
 {
     struct worker *worker = conn->worker;
     struct pending *pending = calloc(1, sizeof *pending);
+    uint64_t begins_ms = conn->state == CONN_NEW ? conn->started_ms : clock_now_ms();
 
     if (!pending) {
         conn_end(conn, END_NO_MEMORY);
@@ -43,7 +45,7 @@ void pending_begin(struct conn *conn)
     conn->pending = pending;
     conn_move(conn, CONN_PENDING);
     timers_arm_exact(&worker->timers, &conn->timer,
-                     conn->started_ms + conn->cluster->config->circuit_breaker.pending_timeout_ms);
+                     begins_ms + conn->cluster->config->circuit_breaker.pending_timeout_ms);
     relay_watch_client(conn);
 }
 

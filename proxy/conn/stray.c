@@ -33,7 +33,7 @@ static void end(struct stray *stray, int error, uint64_t now_ms)
     transport_close(&stray->transport, TRANSPORT_CLOSE_RESET);
     cluster_let_go(&stray->target, now_ms);
     list_remove(&stray->in_worker);
-    worker->stray_count--;
+    limits_give(&worker->shared->limits.strays);
     free(stray);
 }
 
@@ -51,10 +51,13 @@ static void on_timer(struct timer *timer, uint64_t now_ms)
 void stray_begin(struct worker *worker, struct cluster *cluster, struct transport *transport,
                  struct attempt_target *target, uint64_t deadline_ms)
 {
-    struct stray *stray = worker->stray_count < STRAY_MOST ? calloc(1, sizeof *stray) : NULL;
+    bool has_place = limits_take(&worker->shared->limits.strays, LIMITS_MOST_STRAYS);
+    struct stray *stray = has_place ? calloc(1, sizeof *stray) : NULL;
 
     transport_set_interest(transport, TRANSPORT_NOTHING);
     if (!stray) {
+        if (has_place)
+            limits_give(&worker->shared->limits.strays);
         transport_close(transport, TRANSPORT_CLOSE_RESET);
         cluster_let_go(target, clock_now_ms());
         return;
@@ -65,7 +68,6 @@ void stray_begin(struct worker *worker, struct cluster *cluster, struct transpor
     *target = (struct attempt_target){ 0 };
     stray->timer.fire = on_timer;
     list_append(&worker->strays, &stray->in_worker);
-    worker->stray_count++;
     transport_tcp_open(&stray->transport, transport->fd, worker->base, on_event, stray);
     transport->ops = NULL;
     transport->fd = -1;

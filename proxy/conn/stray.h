@@ -2,6 +2,8 @@
  * An attempt that lost the race against the one beside it. It goes on without its connection, only to learn whether its
  * endpoint is there: one that does not answer is to be ejected, although no connection waits for it.
  *
+ * Beyond LIMITS_MOST_STRAYS (limits.h) losers are closed at once.
+ *
  * Owner: the worker. Thread: its own.
  */
 #pragma once
@@ -10,9 +12,6 @@
 
 #include "proxy/net/transport.h"
 #include "proxy/upstream/cluster.h"
-
-/* Of one worker, half of the descriptors that are kept from connections; further losers are closed at once. */
-#define STRAY_MOST 32
 
 struct worker;
 

@@ -1,13 +1,35 @@
-/* The process's limit of client connections, over all workers. Thread: any. */
+/* The process's limits of descriptors, over all workers. Thread: any. */
 #pragma once
 
 #include <stdatomic.h>
 #include <stdbool.h>
 
+/*
+ * A connection has two descriptors. What may have more, for a while, takes from those that are kept from connections:
+ * RESERVED_DESCRIPTORS of startup.c, of which health checks have 64.
+ */
+#define LIMITS_MOST_HEDGES 32 /* attempts beside others, see hedge.h */
+#define LIMITS_MOST_STRAYS 16 /* attempts that lost, see stray.h */
+
 struct limits {
     atomic_uint connections;
     unsigned max_connections;
+    atomic_uint hedges, strays;
 };
+
+/* Takes one of a count that `most` limits; false when there is none left. */
+static inline bool limits_take(atomic_uint *count, unsigned most)
+{
+    if (atomic_fetch_add_explicit(count, 1, memory_order_relaxed) < most)
+        return true;
+    atomic_fetch_sub_explicit(count, 1, memory_order_relaxed);
+    return false;
+}
+
+static inline void limits_give(atomic_uint *count)
+{
+    atomic_fetch_sub_explicit(count, 1, memory_order_relaxed);
+}
 
 /* Takes one; false when the limit is reached. */
 static inline bool limits_acquire(struct limits *limits)

@@ -30,7 +30,7 @@ static const struct dns_family *other_family(const struct dns_family *family)
     return &family->name->families[family->family == AF_INET ? DNS_IPV6 : DNS_IPV4];
 }
 
-/* A family that a name does not have is asked for as seldom as the one that it has. */
+/* A family that a name never had is asked for as seldom as the one that it has. */
 static uint64_t next_ms(const struct dns_family *family)
 {
     uint64_t pause_ms;
@@ -38,7 +38,7 @@ static uint64_t next_ms(const struct dns_family *family)
     if (family->status == 0)
         return MIN(MAX(family->ttl_ms, (uint64_t)SHORTEST_MS), (uint64_t)LONGEST_MS);
     if (family->status == -ENOENT)
-        return other_family(family)->count > 0
+        return other_family(family)->count > 0 && !family->is_lost
                    ? MIN(MAX(other_family(family)->ttl_ms, (uint64_t)NONE_MS), (uint64_t)LONGEST_MS)
                    : NONE_MS;
     pause_ms = MIN((uint64_t)FAILED_FIRST_MS << MIN(family->failures - 1, 10u), (uint64_t)FAILED_LONGEST_MS);

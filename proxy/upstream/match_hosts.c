@@ -97,8 +97,10 @@ static bool learn(struct host *host, const union inet_address *address)
         host->known[host->known_count++] = (struct known_address){ .address = *address };
         return true;
     }
-    known->gone_ms = 0; /* while it was gone it matched as well */
-    return false;
+    if (known->gone_ms == 0)
+        return false;
+    known->gone_ms = 0;
+    return true;
 }
 
 /* Returns whether the routes change with it. */
@@ -110,7 +112,7 @@ static bool compare_with_answer(struct host *host, uint64_t now_ms)
         if (host->known[i].gone_ms != 0 || name_has(&host->name, &host->known[i].address))
             continue;
         host->known[i].gone_ms = now_ms;
-        changes = true; /* not yet, but its time must be watched */
+        changes = true;
     }
     for (size_t family = 0; family < DNS_FAMILIES; family++) {
         for (size_t i = 0; i < host->name.families[family].count; i++)
@@ -172,7 +174,8 @@ static void publish(struct match_hosts *hosts)
             struct match_rule like = { .block = block_of(&host->known[j].address),
                                        .cluster = host->cluster,
                                        .order = host->order,
-                                       .is_resolved = true };
+                                       .is_resolved = true,
+                                       .is_remembered = host->known[j].gone_ms != 0 };
 
             if (match_rules_per_block(host->match) <= (size_t)(rules + most - at))
                 at = match_rules_write(host->match, &like, at);

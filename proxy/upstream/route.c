@@ -85,6 +85,12 @@ static void mask(const struct sockaddr *address, unsigned prefix, uint8_t *ret_b
     }
 }
 
+/* Of two of the same rank. */
+static bool goes_first(const struct match_rule *rule, const struct match_rule *other)
+{
+    return rule->is_remembered != other->is_remembered ? other->is_remembered : rule->order < other->order;
+}
+
 /* In a span of one block and width, what has exactly this kind and text and the port. Of several the first in the file.
  */
 static const struct match_rule *find_name(struct span span, uint16_t port, enum match_sni_kind kind, const char *text)
@@ -98,10 +104,11 @@ static const struct match_rule *find_name(struct span span, uint16_t port, enum 
     least.ports.first = (uint16_t)(port > width ? port - width : 0);
     least.ports.last = (uint16_t)(least.ports.first + width);
     least.order = 0;
+    least.is_remembered = false;
     for (const struct match_rule *rule = first_not(span, &least, comes_before);
          rule < span.end && rule->sni_kind == kind && rule->ports.first <= port && strcmp(rule->sni, text) == 0;
          rule++) {
-        if (!found || rule->order < found->order)
+        if (!found || goes_first(rule, found))
             found = rule;
     }
     return found;
@@ -211,7 +218,7 @@ static void count_ties(struct route_table *table)
         const struct match_rule *a = &table->rules[i - 1], *b = &table->rules[i];
 
         table->ties += a->sni_kind != MATCH_SNI_PEEK && (a->is_resolved || b->is_resolved) && match_rules_tie(a, b) &&
-                       a->cluster != b->cluster;
+                       a->cluster != b->cluster && a->is_remembered == b->is_remembered;
     }
 }
 

@@ -61,8 +61,7 @@ struct worker {
     struct worker_listener *listeners;
     size_t listener_count;
     struct list_node connections;
-    struct list_node strays; /* attempts that lost; see stray.h */
-    unsigned stray_count;
+    struct list_node strays;     /* attempts that lost; see stray.h */
     struct list_node graves;     /* ended in this turn */
     atomic_uint active;          /* shared: connections, for handing over */
     atomic_bool inbound_stopped; /* shared: its inbound and plain listeners are closed */

@@ -49,6 +49,18 @@ def test_client_that_goes_while_it_is_delayed_is_never_tried(plain, serve):
     assert server.accepted == 0
 
 
+def test_waiting_for_a_place_begins_after_the_delay(plain, serve):
+    """Regression: pending_timeout counted from the accept."""
+    proxy, port = faulty(plain, serve(echo), {"delay": {"percent": "100%", "time": "600ms"}},
+                         circuit_breaker={"max_connections": 1, "pending_timeout": "500ms"})
+    first = served(port)
+    with connect(port) as second:
+        second.sendall(b"y")
+        time.sleep(0.8)
+        first.close()
+        assert second.recv(1) == b"y"
+
+
 def test_refuse_hits_its_share_and_reaches_no_endpoint(plain, serve):
     server = serve(echo)
     proxy, port = faulty(plain, server, {"refuse": {"percent": "30%"}})

@@ -1,5 +1,6 @@
 """A second attempt beside a slow one: who wins, what it costs, and that an endpoint that never answers is still ejected."""
 
+import resource
 import socket
 import threading
 import time
@@ -146,7 +147,7 @@ def test_a_flood_of_losers_is_bounded(plain, serve, silent):
     for client in clients:
         client.join()
     assert proxy.ended("test") == {"completed": 200}
-    assert proxy.status()["clusters"][0]["endpoints"][0]["active"] <= 32
+    assert proxy.status()["clusters"][0]["endpoints"][0]["active"] <= 16
 
 
 def test_hedge_after_that_would_never_happen_is_refused(programs, tmp_path):
@@ -156,3 +157,34 @@ def test_hedge_after_that_would_never_happen_is_refused(programs, tmp_path):
     done = run([f"{programs}/outrigger", "-c", path, "--check"], check=False)
     assert done.returncode == 2
     assert "clusters[0].retry.hedge_after: not shorter than timeouts.connect" in done.stderr
+
+
+def test_hedges_leave_the_descriptors_of_control_alone(start, silent):
+    """Regression: each waiting connection took a third descriptor, until health and control did not answer any more."""
+    port = free_port()
+    cluster = {"name": "test", "endpoints": [{"address": f"127.0.0.1:{silent().port}"} for _ in range(2)],
+               "circuit_breaker": {"max_connections": 0}, "timeouts": {"connect": "8s"},
+               "retry": {"hedge_after": "300ms", "attempts": 2, "budget": {"burst": 10000}}}
+    proxy = start({"workers": 1, "drain": {"timeout": "200ms"}, "clusters": [cluster],
+                   "listeners": [{"name": "test", "address": f"127.0.0.1:{port}", "cluster": "test"}]},
+                  preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (600, 600)))
+    clients = []
+    for _ in range(220):
+        clients.append(socket.socket())
+        clients[-1].setblocking(False)
+        clients[-1].connect_ex(("127.0.0.1", port))
+    eventually(lambda: proxy.traffic("test", "listener")["retries"] == 32, what="as many hedges as there may be", timeout=5)
+    time.sleep(0.5)
+    assert proxy.request("GET", "/healthz/live", timeout=2)[0] == 200
+    assert proxy.traffic("test", "listener")["retries"] == 32 and "accepting pauses" not in proxy.log()
+    for client in clients:
+        client.close()
+
+
+def test_a_hedge_that_fails_at_once_is_not_followed_where_that_is_not_retried(plain, silent, tmp_path):
+    """Regression: it used up all attempts in one turn."""
+    proxy, port = hedged(plain, [silent().port, *(f"unix:{tmp_path}/none{i}" for i in range(3))], retry={"attempts": 4, "on": ["timeout"]})
+    with connect(port):
+        eventually(lambda: proxy.traffic("test", "listener")["connect_failures"] == {"refused": 1}, what="the hedge")
+        time.sleep(0.2)
+        assert proxy.traffic("test", "listener")["retries"] == 1

@@ -262,3 +262,35 @@ def test_routes_that_change_under_load_lose_no_connection(routed, names):
         thread.join()
     assert not wrong
     assert proxy.traffic("pg", "outbound")["opened"] > 50
+
+
+@needs_dns
+def test_an_address_belongs_to_the_name_that_has_it_now(routed, names):
+    """Regression: an address that had moved to another name went on belonging to the first in the file."""
+    make = routed
+    server = names({"a.test": ["203.0.113.1"], "b.test": ["203.0.113.2"]})
+    proxy = make({"a": simple(hosts="a.test", ports=80), "b": simple(hosts="b.test", ports=80)}, unmatched="refuse", dns=dns(server))
+    eventually(lambda: make.ask("203.0.113.2", 80) == "b" and make.ask("203.0.113.1", 80) == "a", what="both are known")
+    server.change({"a.test": ["203.0.113.9"], "b.test": ["203.0.113.1"]})
+    eventually(lambda: make.ask("203.0.113.1", 80) == "b", what="it has moved", timeout=8)
+    assert make.ask("203.0.113.2", 80) == "b", "which nobody else has now"
+    eventually(lambda: make.ask("203.0.113.9", 80) == "a", what="the other's new address", timeout=8)
+    assert proxy.metrics()["outrigger_match_ties"] == 0
+
+
+def test_waiting_for_a_place_begins_after_the_look(routed):
+    """Regression: pending_timeout counted from the accept, and inspect_delay had used it up."""
+    make = routed
+    make({"named": simple(sni="api.example", ports=443),
+          "rest": ([{"addresses": "0.0.0.0/0", "ports": 443}], {"circuit_breaker": {"max_connections": 1, "pending_timeout": "400ms"}})},
+         greets=["rest"])
+
+    def inside():
+        with connect(443, "198.51.100.1") as first:
+            assert first.recv(9)
+            begun = time.monotonic()
+            with connect(443, "198.51.100.1") as second:
+                return ending(second)[1], time.monotonic() - begun
+
+    how, took = make.space.inside(inside)
+    assert how == "reset" and 0.85 < took < 1.5
