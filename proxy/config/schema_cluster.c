@@ -125,12 +125,11 @@ static const struct field budget_fields[] = {
     { .key = "window",
       .type = FIELD_DURATION,
       .offset = BUDGET_OFFSET(window_ms),
-      .min = SECOND,
       .max = 10 * MINUTE,
-      .def = 10 * SECOND,
       .reload = RELOAD_NEW_CONNECTIONS,
-      .doc = "Beyond `burst`, what was earned and not spent lapses after this long, at the latest after twice that. 10 "
-             "s: what a quiet time earned must not feed a storm." },
+      .doc = "What was earned in this time may be saved beyond `burst`, and lapses after it, at the latest after twice "
+             "that; 0 = nothing is. Off, since what a quiet time saved would feed a storm: without it, over any time, "
+             "attempts stay below the connections, their percentage, min_per_second and burst (docs/decisions/0010)." },
 };
 static const struct section budget_section = { FIELDS(budget_fields) };
 

@@ -15,7 +15,22 @@ void retry_budget_done(struct retry_budget *budget)
     pthread_mutex_destroy(&budget->mutex);
 }
 
-/* What came since the last look. Of a look back over more than a window, only a window's share counts. */
+/*
+ * Of a look back over more than a window, only a window's share counts; and what was earned in this window and the one
+ * before may be saved beside the burst. Returns how much may be saved in all.
+ */
+static uint64_t earn_by_windows(struct retry_budget *budget, uint64_t window_ms, uint64_t earned, uint64_t now_ms)
+{
+    if (now_ms - budget->window_began_ms >= window_ms) {
+        budget->earned_before = now_ms - budget->window_began_ms < 2 * window_ms ? budget->earned : 0;
+        budget->earned = 0;
+        budget->window_began_ms = now_ms;
+    }
+    budget->earned += earned;
+    return budget->earned + budget->earned_before;
+}
+
+/* What came since the last look. */
 static void earn(struct retry_budget *budget, const struct retry_budget_config *config, unsigned connections,
                  uint64_t now_ms)
 {
@@ -23,20 +38,19 @@ static void earn(struct retry_budget *budget, const struct retry_budget_config *
     int32_t new_ones = (int32_t)(connections - budget->connections); /* below 0: another thread's count was newer */
     /* percent is in hundredths of a percent: 100% of a connection is 10000, and a whole retry is 1000 */
     uint64_t earned = (uint64_t)MAX(new_ones, 0) * config->percent / 10;
+    uint64_t most = MAX(config->burst, (uint64_t)1) * ONE; /* one at least, or nothing could ever be spent */
 
-    if (elapsed_ms > config->window_ms)
+    if (config->window_ms > 0 && elapsed_ms > config->window_ms) {
         earned = (uint64_t)((double)earned * (double)config->window_ms / (double)elapsed_ms);
-    earned += MIN(elapsed_ms, config->window_ms) * config->min_per_second;
+        elapsed_ms = config->window_ms;
+    }
+    earned += elapsed_ms * config->min_per_second;
     if (new_ones > 0)
         budget->connections = connections;
     budget->last_ms = now_ms;
-    if (now_ms - budget->window_began_ms >= config->window_ms) {
-        budget->earned_before = now_ms - budget->window_began_ms < 2 * config->window_ms ? budget->earned : 0;
-        budget->earned = 0;
-        budget->window_began_ms = now_ms;
-    }
-    budget->earned += earned;
-    budget->balance = MIN(budget->balance + earned, config->burst * ONE + budget->earned + budget->earned_before);
+    if (config->window_ms > 0)
+        most += earn_by_windows(budget, config->window_ms, earned, now_ms);
+    budget->balance = MIN(budget->balance + earned, most);
 }
 
 bool retry_budget_take(struct retry_budget *budget, const struct retry_budget_config *config, unsigned connections,

@@ -1,6 +1,7 @@
 /*
  * How many retries a cluster may make, all its connections together (after Finagle's and linkerd's retry budgets):
- * each connection earns a part of one, time earns some, and each retry spends one.
+ * each connection earns a part of one, time earns some, and each retry spends one. A burst of them may be saved, and
+ * with a window what was earned in the last one or two.
  *
  * Thread: any. The hot path does nothing: who asks tells how many connections there have been.
  */

@@ -166,9 +166,7 @@ static void test_retry_budget_has_a_burst_then_what_is_earned(void **state)
 /* When everything fails, attempts <= 1.2 x offered + 3/s + burst. */
 static void test_retry_budget_bounds_amplification(void **state)
 {
-    static const struct retry_budget_config plan = {
-        .percent = 2000, .min_per_second = 3, .burst = 100, .window_ms = 10000
-    };
+    static const struct retry_budget_config plan = { .percent = 2000, .min_per_second = 3, .burst = 100 };
     struct retry_budget budget;
     unsigned retries = 0, offered = 0;
 
@@ -197,6 +195,25 @@ static void test_retry_budget_saves_no_more_than_two_windows(void **state)
     retry_budget_done(&budget);
 }
 
+/* Regression: an outage after ten seconds of peace had what those had earned on top. */
+static void test_retry_budget_without_a_window_saves_no_more_than_the_burst(void **state)
+{
+    static const struct retry_budget_config plan = { .percent = 2000, .min_per_second = 3, .burst = 100 },
+                                            no_burst = { .percent = 2000, .min_per_second = 3 };
+    struct retry_budget budget;
+
+    (void)state;
+    retry_budget_init(&budget, &plan, 0);
+    assert_int_equal(take_all(&budget, &plan, 3600 * 1000, 3600000), 100);
+    assert_int_equal(take_all(&budget, &plan, 3600 * 1000 + 100, 3600000), 20);
+    retry_budget_done(&budget);
+    retry_budget_init(&budget, &no_burst, 0);
+    assert_int_equal(take_all(&budget, &no_burst, 0, 0), 0);
+    assert_int_equal(take_all(&budget, &no_burst, 5, 0), 1);
+    assert_int_equal(take_all(&budget, &no_burst, 1000, 0), 1);
+    retry_budget_done(&budget);
+}
+
 static void test_retry_budget_of_nothing_allows_nothing(void **state)
 {
     static const struct retry_budget_config plan = { .window_ms = 1000 };
@@ -220,6 +237,7 @@ int main(void)
         cmocka_unit_test(test_retry_budget_has_a_burst_then_what_is_earned),
         cmocka_unit_test(test_retry_budget_bounds_amplification),
         cmocka_unit_test(test_retry_budget_saves_no_more_than_two_windows),
+        cmocka_unit_test(test_retry_budget_without_a_window_saves_no_more_than_the_burst),
         cmocka_unit_test(test_retry_budget_of_nothing_allows_nothing),
     };
 
