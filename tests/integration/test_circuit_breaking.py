@@ -19,12 +19,19 @@ def cluster(proxy):
 
 
 def test_waiters_get_free_places_in_turn(serve, plain):
-    proxy, port = plain([serve(echo).port], {"circuit_breaker": {"max_connections": 1, "pending_timeout": "10s"}}, workers=3)
-    first, order = served(port), []
+    order = []
+
+    def note(connection):
+        while data := connection.recv(100):
+            order.append(data)
+            connection.sendall(data)
+        connection.close()
+
+    proxy, port = plain([serve(note).port], {"circuit_breaker": {"max_connections": 1, "pending_timeout": "10s"}}, workers=3)
+    first = served(port)
 
     def wait(number):
         assert exchange(port, b"%d" % number) == b"%d" % number
-        order.append(number)
 
     threads = []
     for number in range(6):
@@ -35,7 +42,7 @@ def test_waiters_get_free_places_in_turn(serve, plain):
     first.close()
     for thread in threads:
         thread.join(10)
-    assert order == list(range(6))
+    assert order == [b"x", *(b"%d" % number for number in range(6))]
     eventually(lambda: cluster(proxy)["active"] == 0 and proxy.ended("test") == {"completed": 7}, what="the account")
 
 
