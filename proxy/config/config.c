@@ -69,6 +69,7 @@ int config_parse_faults(const char *text, size_t length, struct faults_config *r
     struct faults_config faults = { .bandwidth = 0 };
     struct arena arena = { 0 };
     struct node *root = NULL;
+    const char *key, *problem;
     struct report report;
     int r;
 
@@ -76,6 +77,9 @@ int config_parse_faults(const char *text, size_t length, struct faults_config *r
     r = node_parse(text, length, &arena, &report, &root);
     if (r == 0)
         r = config_decode_section(&schema_faults, root, &arena, &faults, &report);
+    problem = r == 0 ? validate_faults(&faults, &key) : NULL;
+    if (problem)
+        report_add(&report, 1, 1, key, "%s", problem);
     if (r == 0 && report.count > 0)
         r = -EINVAL;
     if (r == -EINVAL) {

@@ -299,8 +299,10 @@ static const struct field health_check_fields[] = {
       .max = DAY,
       .def = 5 * SECOND,
       .reload = RELOAD_NEW_CONNECTIONS,
-      .doc = "From the end of one check to the next, up to a tenth more or less at random. 5 s: with fall 3 an "
-             "endpoint is out within about 15 s, and a fleet's checks stay few." },
+      .doc =
+          "From the end of one check to the next, up to a tenth more or less at random; a quarter of it while outcomes "
+          "contradict what the endpoint counts as. 5 s: with fall 3 an endpoint is out within about 10 s, and a "
+          "fleet's checks stay few." },
     { .key = "timeout",
       .type = FIELD_DURATION,
       .offset = offsetof(struct health_check_config, timeout_ms),

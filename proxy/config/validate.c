@@ -74,11 +74,34 @@ static void check_hedging(const struct validate *validate, const struct cluster_
 {
     char inner[MOST_PATH];
 
-    if (cluster->retry.hedge_after_ms == 0 || cluster->retry.hedge_after_ms < cluster->timeouts.connect_ms)
+    if (cluster->retry.hedge_after_ms == 0 || cluster->discovery == DISCOVERY_ORIGINAL_DESTINATION ||
+        cluster->retry.hedge_after_ms < cluster->timeouts.connect_ms)
         return;
     snprintf(inner, sizeof inner, "%.64s.retry.hedge_after", path);
     complain(validate, inner,
              "not shorter than timeouts.connect, so it would never happen; allowed: less than that, or 0");
+}
+
+const char *validate_faults(const struct faults_config *faults, const char **ret_key)
+{
+    if ((faults->delay.percent > 0) != (faults->delay.time_ms > 0)) {
+        *ret_key = "delay";
+        return "percent and time belong together; one of them is 0";
+    }
+    *ret_key = "reset";
+    return faults->reset.after_bytes > 0 && faults->reset.percent == 0 ? "after has no effect while percent is 0%"
+                                                                       : NULL;
+}
+
+static void check_faults(const struct validate *validate, const struct cluster_config *cluster, const char *path)
+{
+    const char *key, *problem = validate_faults(&cluster->faults, &key);
+    char inner[MOST_PATH];
+
+    if (!problem)
+        return;
+    snprintf(inner, sizeof inner, "%.64s.faults.%s", path, key);
+    complain(validate, inner, "%s", problem);
 }
 
 static void check_ejection(const struct validate *validate, const struct cluster_config *cluster, const char *path)
@@ -123,6 +146,7 @@ static void check_policies(const struct validate *validate, const struct cluster
 {
     check_backoff(validate, cluster, path);
     check_hedging(validate, cluster, path);
+    check_faults(validate, cluster, path);
     check_ejection(validate, cluster, path);
     check_health_check(validate, cluster, path);
 }

@@ -10,3 +10,6 @@
  * Returns 0 or -ENOMEM; mistakes go to `report`.
  */
 int config_validate(const struct node *root, struct config *config, struct report *report);
+
+/* A fault that says half of what it needs would inject nothing: what is wrong with *ret_key of `faults`, or NULL. */
+const char *validate_faults(const struct faults_config *faults, const char **ret_key);

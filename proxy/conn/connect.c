@@ -42,8 +42,7 @@ void connect_release(struct conn *conn)
     conn->holds_cluster = false;
 }
 
-/* The first of the attempts under way is connected. */
-static void on_connected(struct conn *conn, uint64_t now_ms)
+void connect_won(struct conn *conn, uint64_t now_ms)
 {
     hedge_end(conn);
     timers_cancel(&conn->worker->timers, &conn->timer);
@@ -53,11 +52,6 @@ static void on_connected(struct conn *conn, uint64_t now_ms)
     end_retry(conn);
     conn_move(conn, CONN_AWAITING_REPLY);
     relay_begin(conn, now_ms);
-}
-
-void connect_won(struct conn *conn, uint64_t now_ms)
-{
-    on_connected(conn, now_ms);
 }
 
 void connect_answered(struct conn *conn, uint64_t now_ms)
@@ -81,7 +75,7 @@ static int attempt(struct conn *conn, uint64_t now_ms)
     transport_tcp_open(&conn->upstream.transport, fd, worker->base, in_progress ? connect_on_event : relay_on_upstream,
                        conn);
     if (!in_progress) {
-        on_connected(conn, now_ms);
+        connect_won(conn, now_ms);
         return 0;
     }
     r = transport_set_interest(&conn->upstream.transport, TRANSPORT_WRITE);
@@ -230,7 +224,7 @@ void connect_on_event(evutil_socket_t fd, short what, void *argument)
     }
     transport_set_interest(transport, TRANSPORT_NOTHING);
     transport_tcp_open(transport, fd, conn->worker->base, relay_on_upstream, conn);
-    on_connected(conn, now_ms);
+    connect_won(conn, now_ms);
 }
 
 void connect_with_place(struct conn *conn)

@@ -40,7 +40,7 @@ void connect_release(struct conn *conn);
 /* libevent's callback while the attempt at conn->target is under way; the argument is the connection. */
 void connect_on_event(evutil_socket_t fd, short what, void *conn);
 
-/* The attempt beside is connected and has become conn's upstream, at conn->target. */
+/* Of the attempts under way the one that is conn's upstream, at conn->target, is connected. */
 void connect_won(struct conn *conn, uint64_t now_ms);
 
 /* Counts and tells of a failed attempt. */

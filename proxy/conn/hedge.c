@@ -156,7 +156,8 @@ static void win(struct hedge *hedge, uint64_t now_ms)
 {
     struct conn *conn = hedge->conn;
 
-    stray_begin(conn->worker, conn->cluster, &conn->upstream.transport, &conn->target, conn->timer.deadline_ms);
+    stray_begin(conn->worker, conn->cluster, conn->counters, &conn->upstream.transport, &conn->target,
+                conn->timer.deadline_ms);
     take_place(hedge, relay_on_upstream);
     connect_won(conn, now_ms);
 }
@@ -227,7 +228,8 @@ void hedge_end(struct conn *conn)
         return;
     if (transport_is_open(&hedge->transport)) {
         give_descriptor(hedge);
-        stray_begin(conn->worker, conn->cluster, &hedge->transport, &hedge->target, hedge->timer.deadline_ms);
+        stray_begin(conn->worker, conn->cluster, conn->counters, &hedge->transport, &hedge->target,
+                    hedge->timer.deadline_ms);
     }
     free_hedge(conn);
 }

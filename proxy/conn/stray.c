@@ -14,6 +14,7 @@ struct stray {
     struct list_node in_worker;
     struct worker *worker;
     struct cluster *cluster;
+    struct counters *counters;
     struct transport transport;
     struct attempt_target target;
     struct timer timer;
@@ -25,6 +26,7 @@ static void end(struct stray *stray, int error, uint64_t now_ms)
     struct worker *worker = stray->worker;
 
     if (error < 0) {
+        counter_add(&stray->counters->connect_failures[failure_cause(error)], 1);
         atomic_fetch_add_explicit(&stray->target.endpoint->connect_failures, 1, memory_order_relaxed);
         if (attempt_counts_connect(stray->cluster, &stray->target, failure_cause(error), error))
             cluster_report_failure(stray->cluster, &stray->target, &worker->random, now_ms);
@@ -48,7 +50,7 @@ static void on_timer(struct timer *timer, uint64_t now_ms)
     end(CONTAINER_OF(timer, struct stray, timer), -ETIMEDOUT, now_ms);
 }
 
-void stray_begin(struct worker *worker, struct cluster *cluster, struct transport *transport,
+void stray_begin(struct worker *worker, struct cluster *cluster, struct counters *counters, struct transport *transport,
                  struct attempt_target *target, uint64_t deadline_ms)
 {
     bool has_place = limits_take(&worker->shared->limits.strays, LIMITS_MOST_STRAYS);
@@ -64,6 +66,7 @@ void stray_begin(struct worker *worker, struct cluster *cluster, struct transpor
     }
     stray->worker = worker;
     stray->cluster = cluster;
+    stray->counters = counters;
     stray->target = *target;
     *target = (struct attempt_target){ 0 };
     stray->timer.fire = on_timer;

@@ -13,10 +13,14 @@
 #include "proxy/net/transport.h"
 #include "proxy/upstream/cluster.h"
 
+struct counters;
 struct worker;
 
-/* Takes over an attempt's socket, still connecting, and its target. It ends at `deadline_ms` at the latest. */
-void stray_begin(struct worker *worker, struct cluster *cluster, struct transport *transport,
+/*
+ * Takes over an attempt's socket, still connecting, and its target. It ends at `deadline_ms` at the latest; should it
+ * fail, `counters` (the worker's, borrowed) tell of it.
+ */
+void stray_begin(struct worker *worker, struct cluster *cluster, struct counters *counters, struct transport *transport,
                  struct attempt_target *target, uint64_t deadline_ms);
 
 /* Closes all of them. */

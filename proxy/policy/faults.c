@@ -23,11 +23,10 @@ static bool injects(const struct faults_config *config)
            config->reset.percent > 0 || config->bandwidth > 0;
 }
 
-static void use(struct faults *faults, const struct faults_config *config, bool is_set)
+void faults_set(struct faults *faults, const struct faults_config *config)
 {
     pthread_mutex_lock(&faults->mutex);
     faults->in_force = *config;
-    faults->is_set = is_set;
     atomic_store_explicit(&faults->is_on, injects(config), memory_order_relaxed);
     pthread_mutex_unlock(&faults->mutex);
 }
@@ -35,22 +34,12 @@ static void use(struct faults *faults, const struct faults_config *config, bool 
 void faults_init(struct faults *faults, const struct faults_config *configured)
 {
     pthread_mutex_init(&faults->mutex, NULL);
-    use(faults, configured, false);
+    faults_set(faults, configured);
 }
 
 void faults_done(struct faults *faults)
 {
     pthread_mutex_destroy(&faults->mutex);
-}
-
-void faults_set(struct faults *faults, const struct faults_config *config)
-{
-    use(faults, config, true);
-}
-
-void faults_clear(struct faults *faults, const struct faults_config *configured)
-{
-    use(faults, configured, false);
 }
 
 static struct faults_config get(struct faults *faults)

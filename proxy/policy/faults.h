@@ -31,9 +31,8 @@ const char *fault_kind_name(enum fault_kind kind);
 
 /* A cluster's, for all workers: the configured ones, or those that were set while it runs. Any thread. */
 struct faults {
-    pthread_mutex_t mutex; /* of the next two */
+    pthread_mutex_t mutex; /* of in_force */
     struct faults_config in_force;
-    bool is_set;       /* in_force was set while it runs */
     atomic_bool is_on; /* something may be injected; without it nothing else is looked at */
 };
 
@@ -42,9 +41,6 @@ void faults_done(struct faults *faults);
 
 /* From now on these, copied, for connections that begin. */
 void faults_set(struct faults *faults, const struct faults_config *config);
-
-/* The configured ones again. */
-void faults_clear(struct faults *faults, const struct faults_config *configured);
 
 static inline bool faults_are_on(const struct faults *faults)
 {

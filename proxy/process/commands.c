@@ -195,7 +195,7 @@ static void run_clear_faults(void *owner, const struct http_request *request, st
 
     if (!cluster)
         return;
-    faults_clear(&cluster->faults, &cluster->config->faults);
+    faults_set(&cluster->faults, &cluster->config->faults);
     tell_faults(cluster, response);
 }
 

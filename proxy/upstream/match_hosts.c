@@ -149,12 +149,14 @@ static struct cidr block_of(const union inet_address *address)
     return block;
 }
 
-static void publish(struct match_hosts *hosts)
+/* Returns whether the routes are up to date now. */
+static bool publish(struct match_hosts *hosts)
 {
     const struct config *config = hosts->clusters->config;
     size_t most = config->match_rules.count, left_out = 0;
     struct route_table *table;
     struct match_rule *rules, *at;
+    bool is_done;
 
     for (size_t i = 0; i < hosts->count; i++)
         most += hosts->items[i].known_count * match_rules_per_block(hosts->items[i].match);
@@ -162,7 +164,7 @@ static void publish(struct match_hosts *hosts)
     rules = calloc(most + 1, sizeof *rules);
     if (!rules) {
         log_error("no memory for new routes; the old ones stay");
-        return;
+        return false;
     }
     if (config->match_rules.count > 0)
         memcpy(rules, config->match_rules.items, config->match_rules.count * sizeof *rules);
@@ -185,11 +187,13 @@ static void publish(struct match_hosts *hosts)
     }
     if (left_out > 0)
         log_warning("the hosts of all matches have too many addresses; %zu are left out", left_out);
-    if (route_table_new(rules, (size_t)(at - rules), &table) == 0)
+    is_done = route_table_new(rules, (size_t)(at - rules), &table) == 0;
+    if (is_done)
         router_publish(&hosts->clusters->router, table);
     else
         log_error("no memory for new routes; the old ones stay");
     free(rules);
+    return is_done;
 }
 
 static void wait_for(struct match_hosts *hosts, uint64_t ms)
@@ -209,12 +213,10 @@ static void on_rebuild(evutil_socket_t fd, short what, void *argument)
     (void)what;
     for (size_t i = 0; i < hosts->count; i++)
         changes |= forget_old(&hosts->items[i], now_ms, &will_be);
-    hosts->is_dirty = false;
-    if (changes)
-        publish(hosts);
-    if (will_be)
+    hosts->is_dirty = changes && !publish(hosts);
+    if (will_be || hosts->is_dirty)
         wait_for(hosts, LOOK_AGAIN_MS);
-    if (was_dirty)
+    if (was_dirty && !hosts->is_dirty)
         hosts->on_known(hosts->owner);
 }
 

@@ -15,7 +15,7 @@ struct router {
     atomic_uint generation; /* changes with `table` */
 };
 
-/* Takes over the reference. */
+/* Takes over the reference; NULL only until router_publish(), and before anybody looks. */
 void router_init(struct router *router, struct route_table *table);
 void router_done(struct router *router);
 

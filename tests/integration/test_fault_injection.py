@@ -204,6 +204,7 @@ def test_clear_goes_back_to_the_configured_faults_and_set_of_nothing_turns_them_
     (["set", "tset", "refuse=1%"], 1, 'no cluster is named "tset"; did you mean "test"?'),
     (["set", "test", "refuse=101%"], 1, "refuse.percent: "),
     (["set", "test", "delay=5%:soon"], 1, '"soon" is not a duration'),
+    (["set", "test", "delay=5%"], 1, "delay: percent and time belong together"),
     (["set", "test", "bandwidth=fast"], 1, '"fast" is not a size'),
     (["set", "test", "refus=1%"], 2, 'there is no such fault: "refus=1%"; allowed: delay=PERCENT:TIME'),
     (["set", "test", "refuse"], 2, 'this is not understood: "refuse"'),

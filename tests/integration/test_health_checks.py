@@ -204,3 +204,12 @@ def test_required_waits_for_the_first_check_whatever_it_says(serve, plain):
     assert '"blockers":["endpoints"]' in proxy.request("GET", "/healthz/ready")[1]
     eventually(proxy.is_ready, what="ready", timeout=2)
     assert health(proxy) == ["unhealthy"]
+
+
+def test_a_verdict_under_way_is_not_waited_for_by_whole_intervals(serve, plain):
+    """Five failures in a row, a second apart, would take 3.6 s at least."""
+    server = serve(echo)
+    proxy, _ = plain([server.port], {"health_check": {"interval": "1s", "fall": 5}})
+    time.sleep(0.5)
+    server.close()
+    eventually(lambda: health(proxy) == ["unhealthy"], what="the verdict", timeout=2.9)

@@ -34,7 +34,7 @@ static void test_faults_set_and_clear_are_told_in_the_words_of_the_command(void 
     faults_set(&faults, &all);
     assert_true(faults_are_on(&faults));
     assert_text(&faults, "delay=12.5%:200ms refuse=5% reset=1%:4KiB bandwidth=64KiB");
-    faults_clear(&faults, &configured);
+    faults_set(&faults, &configured);
     assert_true(faults_are_on(&faults));
     assert_text(&faults, "refuse=100%");
     faults_set(&faults, &no_time);
