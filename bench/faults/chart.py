@@ -16,7 +16,7 @@ def _style(proxies):
     from pygal.style import CleanStyle  # here, so that the table alone does without it
 
     return CleanStyle(colors=[COLORS[proxy] for proxy in proxies], background="white", plot_background="white", font_family="sans-serif",
-                      label_font_size=13, title_font_size=17, legend_font_size=14, value_font_size=9, value_colors=("#333",) * len(proxies))
+                      label_font_size=13, title_font_size=17, legend_font_size=12, value_font_size=9, value_colors=("#333",) * len(proxies))
 
 
 def write(records, directory):
@@ -33,8 +33,8 @@ def _failed(records, proxies, path):
     import pygal
 
     found = {fault: by_proxy for fault, by_proxy in medians(records).items() if fault != "none"}
-    bars = pygal.HorizontalBar(style=_style(proxies), width=1000, height=120 + 110 * len(found), legend_at_bottom=True,
-                               legend_at_bottom_columns=4, js=[], title="Requests of a hundred that failed or took longer than 0.5 s",
+    bars = pygal.HorizontalBar(style=_style(proxies[::-1]), width=1000, height=180 + 120 * len(found), legend_at_bottom=True,
+                               legend_at_bottom_columns=5, truncate_legend=-1, js=[], title="Requests of a hundred that failed or took longer than 0.5 s",
                                x_labels=[FAULTS[fault].title for fault in reversed(found)], truncate_label=-1, print_values=True,
                                value_formatter=lambda value: f"{value:.2f}" if value else "0", show_x_guides=True)
     for proxy in reversed(proxies):
@@ -49,7 +49,7 @@ def _bad_percent(found):
 def _timeline(records, fault, proxies, path):
     import pygal
 
-    chart = pygal.XY(style=_style(proxies), width=1000, height=380, legend_at_bottom=True, legend_at_bottom_columns=4, js=[],
+    chart = pygal.XY(style=_style(proxies), width=1000, height=420, legend_at_bottom=True, legend_at_bottom_columns=5, truncate_legend=-1, js=[],
                      show_dots=False, stroke_style={"width": 2}, x_title="seconds from the begin of the fault",
                      title=f"Failed or slower than 0.5 s, a second: {FAULTS[fault].title}")
     for proxy in proxies:
