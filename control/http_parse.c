@@ -42,8 +42,12 @@ static int parse_header(char *line, struct http_head *head)
     value = line + (skip_spaces(value) - line);
     value[strcspn(value, "\r")] = '\0';
     if (strcasecmp(line, "content-length") == 0) {
-        if (units_parse_number(value, &head->body_length) < 0)
+        uint64_t before = head->body_length;
+
+        /* RFC 9112, 6.3: a message with differing values "is invalid and MUST be handled as an unrecoverable error". */
+        if (units_parse_number(value, &head->body_length) < 0 || (head->has_length && head->body_length != before))
             return 400;
+        head->has_length = true;
         return head->body_length > HTTP_MOST_BODY_BYTES ? 413 : 0;
     }
     if (strcasecmp(line, "transfer-encoding") == 0)

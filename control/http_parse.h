@@ -11,6 +11,7 @@ struct http_head {
     const char *method;
     const char *path; /* without its query */
     uint64_t body_length;
+    bool has_length; /* it was given */
     bool keep_alive;
     bool wants_text; /* Accept: text/plain */
 };

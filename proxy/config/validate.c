@@ -9,17 +9,11 @@
 #include "base/macros.h"
 #include "base/suggest.h"
 #include "proxy/config/match_rules.h"
-
-#define MOST_PATH 160
-
-struct validate {
-    const struct node *root;
-    struct config *config;
-    struct report *report;
-};
+#include "proxy/config/validate_match.h"
+#include "proxy/config/validate_place.h"
 
 /* The node that `path` names (`clusters[2].retry`), or the last one on the way that exists. */
-static const struct node *find_place(const struct node *root, const char *path)
+const struct node *validate_find_place(const struct node *root, const char *path)
 {
     const struct node *place = root;
 
@@ -46,11 +40,9 @@ static const struct node *find_place(const struct node *root, const char *path)
     return place;
 }
 
-static void complain(const struct validate *validate, const char *path, const char *format, ...) PRINTF_LIKE(3, 4);
-
-static void complain(const struct validate *validate, const char *path, const char *format, ...)
+void validate_complain(const struct validate *validate, const char *path, const char *format, ...)
 {
-    const struct node *place = validate->root ? find_place(validate->root, path) : NULL;
+    const struct node *place = validate->root ? validate_find_place(validate->root, path) : NULL;
     char problem[512];
     va_list arguments;
 
@@ -67,7 +59,7 @@ static void check_backoff(const struct validate *validate, const struct cluster_
     if (cluster->retry.backoff.base_ms <= cluster->retry.backoff.max_ms)
         return;
     snprintf(inner, sizeof inner, "%.64s.retry.backoff.base", path);
-    complain(validate, inner, "longer than backoff.max; allowed: at most that");
+    validate_complain(validate, inner, "longer than backoff.max; allowed: at most that");
 }
 
 static void check_hedging(const struct validate *validate, const struct cluster_config *cluster, const char *path)
@@ -78,8 +70,8 @@ static void check_hedging(const struct validate *validate, const struct cluster_
         cluster->retry.hedge_after_ms < cluster->timeouts.connect_ms)
         return;
     snprintf(inner, sizeof inner, "%.64s.retry.hedge_after", path);
-    complain(validate, inner,
-             "not shorter than timeouts.connect, so it would never happen; allowed: less than that, or 0");
+    validate_complain(validate, inner,
+                      "not shorter than timeouts.connect, so it would never happen; allowed: less than that, or 0");
 }
 
 const char *validate_faults(const struct faults_config *faults, const char **ret_key)
@@ -101,7 +93,7 @@ static void check_faults(const struct validate *validate, const struct cluster_c
     if (!problem)
         return;
     snprintf(inner, sizeof inner, "%.64s.faults.%s", path, key);
-    complain(validate, inner, "%s", problem);
+    validate_complain(validate, inner, "%s", problem);
 }
 
 static void check_ejection(const struct validate *validate, const struct cluster_config *cluster, const char *path)
@@ -111,7 +103,7 @@ static void check_ejection(const struct validate *validate, const struct cluster
     if (cluster->outlier_detection.base_ejection_ms <= cluster->outlier_detection.max_ejection_ms)
         return;
     snprintf(inner, sizeof inner, "%.64s.outlier_detection.base_ejection", path);
-    complain(validate, inner, "longer than max_ejection; allowed: at most that");
+    validate_complain(validate, inner, "longer than max_ejection; allowed: at most that");
 }
 
 static bool is_plain_text(const char *text)
@@ -132,13 +124,13 @@ static void check_health_check(const struct validate *validate, const struct clu
         return;
     snprintf(inner, sizeof inner, "%.64s.health_check.type", path);
     if (check->type == HEALTH_CHECK_SEND_EXPECT && !check->send && !check->expect)
-        complain(validate, inner, "send_expect needs send, expect or both");
+        validate_complain(validate, inner, "send_expect needs send, expect or both");
     snprintf(inner, sizeof inner, "%.64s.health_check.path", path);
     if (check->path[0] != '/' || !is_plain_text(check->path))
-        complain(validate, inner, "not a path; allowed: a slash, then characters without blanks");
+        validate_complain(validate, inner, "not a path; allowed: a slash, then characters without blanks");
     snprintf(inner, sizeof inner, "%.64s.health_check.host", path);
     if (!is_plain_text(check->host))
-        complain(validate, inner, "not a host; allowed: characters without blanks");
+        validate_complain(validate, inner, "not a host; allowed: characters without blanks");
 }
 
 /* What `defaults` may set. */
@@ -158,7 +150,7 @@ static void check_zones(const struct validate *validate, const struct cluster_co
     snprintf(inner, sizeof inner, "%.64s.load_balancing.zone_aware", path);
     if (cluster->load_balancing.zone_aware && cluster->discovery != DISCOVERY_ORIGINAL_DESTINATION &&
         !validate->config->zone)
-        complain(validate, inner, "the proxy's own zone is not known; set zone (of the document)");
+        validate_complain(validate, inner, "the proxy's own zone is not known; set zone (of the document)");
 }
 
 static void check_cluster(const struct validate *validate, const struct cluster_config *cluster, const char *path)
@@ -167,17 +159,17 @@ static void check_cluster(const struct validate *validate, const struct cluster_
 
     snprintf(inner, sizeof inner, "%.64s.endpoints", path);
     if (cluster->discovery != DISCOVERY_ORIGINAL_DESTINATION && cluster->endpoints.count == 0)
-        complain(validate, inner, "a %s cluster needs at least one endpoint",
-                 cluster->discovery == DISCOVERY_DNS ? "dns" : "static");
+        validate_complain(validate, inner, "a %s cluster needs at least one endpoint",
+                          cluster->discovery == DISCOVERY_DNS ? "dns" : "static");
     for (size_t i = 0; cluster->discovery == DISCOVERY_STATIC && i < cluster->endpoints.count; i++) {
         snprintf(inner, sizeof inner, "%.64s.endpoints[%zu].address", path, i);
         if (cluster->endpoints.items[i].at.host)
-            complain(validate, inner, "\"%.64s\" is a name, which needs discovery: dns",
-                     cluster->endpoints.items[i].at.host);
+            validate_complain(validate, inner, "\"%.64s\" is a name, which needs discovery: dns",
+                              cluster->endpoints.items[i].at.host);
     }
     snprintf(inner, sizeof inner, "%.64s.endpoints", path);
     if (cluster->discovery == DISCOVERY_ORIGINAL_DESTINATION && cluster->endpoints.count > 0)
-        complain(validate, inner, "endpoints are not allowed with discovery: original_destination");
+        validate_complain(validate, inner, "endpoints are not allowed with discovery: original_destination");
     check_policies(validate, cluster, path);
     check_zones(validate, cluster, path);
 }
@@ -208,38 +200,11 @@ static int check_cluster_names(const struct validate *validate)
             char path[MOST_PATH];
 
             snprintf(path, sizeof path, "clusters[%zu].name", (size_t)(second - config->clusters.items));
-            complain(validate, path, "another cluster is named \"%s\" already", second->name);
+            validate_complain(validate, path, "another cluster is named \"%s\" already", second->name);
         }
     }
     free(sorted);
     return 0;
-}
-
-/* As it was written: a value that was refused is told already. */
-static bool has_any_key(const struct validate *validate, const char *path, const char *const *keys)
-{
-    const struct node *place = find_place(validate->root, path);
-
-    for (; *keys; keys++) {
-        if (node_get(place, *keys))
-            return true;
-    }
-    return false;
-}
-
-static void check_matches(const struct validate *validate, const struct cluster_config *cluster, const char *path)
-{
-    char inner[MOST_PATH];
-
-    for (size_t i = 0; i < cluster->match.count; i++) {
-        const struct match_config *match = &cluster->match.items[i];
-
-        snprintf(inner, sizeof inner, "%.64s[%zu]", path, i);
-        if (!has_any_key(validate, inner, (const char *const[]){ "addresses", "hosts", "sni", NULL }))
-            complain(validate, inner, "it matches nothing; it needs addresses, hosts or sni");
-        if (match->sni.count > 0 && !has_any_key(validate, inner, (const char *const[]){ "ports", NULL }))
-            complain(validate, inner, "sni needs ports: a client's first bytes are looked at nowhere else");
-    }
 }
 
 static void check_clusters(const struct validate *validate)
@@ -252,36 +217,14 @@ static void check_clusters(const struct validate *validate)
 
         if (cluster->name && (strcmp(cluster->name, "inbound") == 0 || strcmp(cluster->name, "passthrough") == 0)) {
             snprintf(path, sizeof path, "clusters[%zu].name", i);
-            complain(validate, path, "\"%s\" is a built-in cluster; choose another name", cluster->name);
+            validate_complain(validate, path, "\"%s\" is a built-in cluster; choose another name", cluster->name);
         }
         snprintf(path, sizeof path, "clusters[%zu]", i);
         check_cluster(validate, cluster, path);
         snprintf(path, sizeof path, "clusters[%zu].match", i);
         if (cluster->match.count > 0 && !config->intercept.present)
-            complain(validate, path, "match has no meaning without intercept");
-        check_matches(validate, cluster, path);
-    }
-}
-
-static void check_match_ties(const struct validate *validate)
-{
-    const struct config *config = validate->config;
-
-    for (size_t i = 1; i < config->match_rules.count; i++) {
-        const struct match_rule *a = &config->match_rules.items[i - 1], *b = &config->match_rules.items[i];
-        char path[MOST_PATH], block[CIDR_TEXT_SIZE], ports[PORT_RANGE_TEXT_SIZE], name[300] = "";
-        const struct cluster_config *first, *second;
-
-        if (!match_rules_tie(a, b))
-            continue;
-        first = &config->clusters.items[MIN(a->cluster, b->cluster)];
-        second = &config->clusters.items[MAX(a->cluster, b->cluster)];
-        snprintf(path, sizeof path, "clusters[%zu].match", (size_t)(second - config->clusters.items));
-        if (b->sni_kind != MATCH_SNI_ANY)
-            snprintf(name, sizeof name, " sni %s%s", b->sni_kind == MATCH_SNI_WILDCARD ? "*." : "", b->sni);
-        complain(validate, path, "%s port %s%s is matched as closely by cluster \"%s\"; one of them must be narrower",
-                 cidr_format(&b->block, block), port_range_format(b->ports, ports), name,
-                 first->name ? first->name : "?");
+            validate_complain(validate, path, "match has no meaning without intercept");
+        validate_matches(validate, cluster, path);
     }
 }
 
@@ -311,12 +254,12 @@ static void check_listener_cluster(const struct validate *validate, const struct
         }
         nearest = suggest_nearest(listener->cluster, names, count);
         if (nearest >= 0)
-            complain(validate, path, "no cluster is named \"%s\"; did you mean \"%s\"?", listener->cluster,
-                     names[nearest]);
+            validate_complain(validate, path, "no cluster is named \"%s\"; did you mean \"%s\"?", listener->cluster,
+                              names[nearest]);
         else
-            complain(validate, path, "no cluster is named \"%s\"", listener->cluster);
+            validate_complain(validate, path, "no cluster is named \"%s\"", listener->cluster);
     } else if (cluster->discovery == DISCOVERY_ORIGINAL_DESTINATION)
-        complain(validate, path, "a plain listener has no original destination; its cluster needs endpoints");
+        validate_complain(validate, path, "a plain listener has no original destination; its cluster needs endpoints");
 }
 
 /* Two listeners bind the same: equal addresses, or one of them is every address of the family. */
@@ -354,16 +297,16 @@ static void check_listeners(const struct validate *validate)
 
         snprintf(path, sizeof path, "listeners[%zu].address", i);
         if (own && listeners[i].address.family != AF_UNSPEC)
-            complain(validate, path, "the port is taken by %s", own);
+            validate_complain(validate, path, "the port is taken by %s", own);
         for (size_t j = 0; j < i; j++) {
             if (listeners[i].address.family != AF_UNSPEC &&
                 addresses_collide(&listeners[i].address, &listeners[j].address))
-                complain(validate, path, "the same address as listeners[%zu]", j);
+                validate_complain(validate, path, "the same address as listeners[%zu]", j);
             if (listeners[i].name && listeners[j].name && strcmp(listeners[i].name, listeners[j].name) == 0) {
                 char name_path[MOST_PATH];
 
                 snprintf(name_path, sizeof name_path, "listeners[%zu].name", i);
-                complain(validate, name_path, "another listener is named \"%s\" already", listeners[i].name);
+                validate_complain(validate, name_path, "another listener is named \"%s\" already", listeners[i].name);
             }
         }
         snprintf(path, sizeof path, "listeners[%zu].cluster", i);
@@ -394,7 +337,7 @@ static void check_inbound_ports(const struct validate *validate)
         }
         snprintf(path, sizeof path, "intercept.inbound.ports[%zu].ports", i);
         if (clash)
-            complain(validate, path, "port %u has an entry already", clash);
+            validate_complain(validate, path, "port %u has an entry already", clash);
     }
     free(taken);
 }
@@ -406,11 +349,11 @@ static void check_intercept(const struct validate *validate)
     if (!config->intercept.present)
         return;
     if (config->intercept.outbound.port == config->intercept.inbound.port)
-        complain(validate, "intercept.inbound.port", "the same port as intercept.outbound.port");
+        validate_complain(validate, "intercept.inbound.port", "the same port as intercept.outbound.port");
     if (config->intercept.outbound.port == config->health.port)
-        complain(validate, "intercept.outbound.port", "the port is taken by health.port");
+        validate_complain(validate, "intercept.outbound.port", "the port is taken by health.port");
     if (config->intercept.inbound.port == config->health.port)
-        complain(validate, "intercept.inbound.port", "the port is taken by health.port");
+        validate_complain(validate, "intercept.inbound.port", "the port is taken by health.port");
     check_inbound_ports(validate);
 }
 
@@ -419,13 +362,14 @@ static void check_process(const struct validate *validate)
     const struct config *config = validate->config;
 
     if (config->limits.buffer_per_connection_bytes > config->limits.buffer_memory_bytes)
-        complain(validate, "limits.buffer_per_connection", "larger than limits.buffer_memory; allowed: at most that");
+        validate_complain(validate, "limits.buffer_per_connection",
+                          "larger than limits.buffer_memory; allowed: at most that");
     if (config->drain.minimum_ms > config->drain.timeout_ms)
-        complain(validate, "drain.minimum", "longer than drain.timeout; allowed: at most that");
+        validate_complain(validate, "drain.minimum", "longer than drain.timeout; allowed: at most that");
     if (config->drain.delay_ms > config->drain.timeout_ms)
-        complain(validate, "drain.delay", "longer than drain.timeout; allowed: at most that");
+        validate_complain(validate, "drain.delay", "longer than drain.timeout; allowed: at most that");
     if (!config->intercept.present && config->listeners.count == 0)
-        complain(validate, "", "nothing to do: neither intercept nor listeners is given");
+        validate_complain(validate, "", "nothing to do: neither intercept nor listeners is given");
 }
 
 int config_validate(const struct node *root, struct config *config, struct report *report)
@@ -434,9 +378,9 @@ int config_validate(const struct node *root, struct config *config, struct repor
     int r = match_rules_build(config);
 
     if (r == -E2BIG) {
-        complain(&validate, "clusters",
-                 "more than %d matches (addresses times ports times server names, over all clusters)",
-                 MATCH_RULES_MOST);
+        validate_complain(&validate, "clusters",
+                          "more than %d matches (addresses times ports times server names, over all clusters)",
+                          MATCH_RULES_MOST);
         r = 0;
     }
     if (r == 0)
@@ -448,6 +392,5 @@ int config_validate(const struct node *root, struct config *config, struct repor
     check_intercept(&validate);
     check_listeners(&validate);
     check_clusters(&validate);
-    check_match_ties(&validate);
-    return 0;
+    return validate_match_ties(&validate);
 }
