@@ -13,14 +13,15 @@ PORTS = [9301, 9302, 9303]
 
 
 class Storm:
-    """What comes for some ports is dropped or reset before anything listens."""
+    """New connections to some ports are dropped or refused; those that there are go on, for what they have sent cannot be tried again."""
 
     def __init__(self, space):
         self.space = space
         space.run(["nft", "add table inet storm; add chain inet storm in { type filter hook input priority 0; }"])
 
     def begin(self, ports, verdict):
-        self.space.run(["nft", f"add rule inet storm in tcp dport {{ {','.join(map(str, ports))} }} {verdict}"])
+        self.space.run(["nft", f"add rule inet storm in tcp dport {{ {','.join(map(str, ports))} }} "
+                        f"tcp flags & (syn | ack) == syn {verdict}"])
 
     def end(self):
         self.space.run(["nft", "flush chain inet storm in"])
