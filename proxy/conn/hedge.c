@@ -104,14 +104,27 @@ static bool may_begin(const struct hedge *hedge)
     return conn->attempt + 1 < conn->cluster->config->retry.attempts;
 }
 
-/* Another endpoint, if attempts and budget allow one. */
+static void arm(struct hedge *hedge, uint64_t now_ms)
+{
+    timers_arm_exact(&hedge->conn->worker->timers, &hedge->timer,
+                     now_ms + hedge->conn->cluster->config->retry.hedge_after_ms);
+}
+
+/*
+ * Another endpoint, if attempts and budget allow one. Where only the place is missing, it is asked for again: many
+ * connections may become slow in one turn of the loop, and places are free again in a round trip.
+ */
 static bool choose(struct hedge *hedge, uint64_t now_ms)
 {
     struct conn *conn = hedge->conn;
 
-    hedge->holds_descriptor = may_begin(hedge) && limits_take(&conn->worker->shared->limits.hedges, LIMITS_MOST_HEDGES);
-    if (!hedge->holds_descriptor)
+    if (!may_begin(hedge))
         return false;
+    hedge->holds_descriptor = limits_take(&conn->worker->shared->limits.hedges, LIMITS_MOST_HEDGES);
+    if (!hedge->holds_descriptor) {
+        arm(hedge, now_ms);
+        return false;
+    }
     if (attempt_choose_beside(conn, &hedge->target, now_ms) != ATTEMPT_CHOSEN ||
         !cluster_begin_retry(conn->cluster, now_ms)) {
         cluster_let_go(&hedge->target, now_ms);
@@ -198,7 +211,7 @@ void hedge_arm(struct conn *conn, uint64_t now_ms)
     conn->hedge->conn = conn;
     conn->hedge->timer.fire = on_timer;
     if (may_begin(conn->hedge))
-        timers_arm_exact(&conn->worker->timers, &conn->hedge->timer, now_ms + config->retry.hedge_after_ms);
+        arm(conn->hedge, now_ms);
 }
 
 void hedge_promote(struct conn *conn)

@@ -146,8 +146,24 @@ def test_a_flood_of_losers_is_bounded(plain, serve, silent):
         client.start()
     for client in clients:
         client.join()
-    assert proxy.ended("test") == {"completed": 200}
+    eventually(lambda: proxy.ended("test") == {"completed": 200}, what="the account")
     assert proxy.status()["clusters"][0]["endpoints"][0]["active"] <= 16
+
+
+def test_hedges_for_which_there_is_no_place_begin_later(plain, silent):
+    """Regression: where more connections became slow at once than hedges may be under way, the rest waited for their timeouts."""
+    first, second = silent(), silent()
+    proxy, port = hedged(plain, [first.port, second.port], timeouts={"connect": "8s"}, retry={"attempts": 2, "budget": {"burst": 1000}})
+    clients = [connect(port) for _ in range(40)]
+    eventually(lambda: proxy.traffic("test", "listener")["retries"] == 32, what="as many as there may be")
+    for client in clients[::2]:
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+        client.close()
+    eventually(lambda: proxy.ended("test") == {"client_gone": 20}, what="room")
+    eventually(lambda: [each["active"] for each in proxy.status()["clusters"][0]["endpoints"]] == [20, 20],
+               what="a hedge of everyone's", timeout=2)
+    for client in clients[1::2]:
+        client.close()
 
 
 def test_hedge_after_that_would_never_happen_is_refused(programs, tmp_path):
