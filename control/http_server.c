@@ -153,7 +153,8 @@ static bool take_request(struct client *client)
     text[head_length] = '\0';
     status = strlen(text) == head_length ? http_parse_head(text, &head) : 400;
     if (status != 0) {
-        refuse(client, status, "this request is not understood\n");
+        refuse(client, status,
+               status == 413 ? "the body of a request has at most 64 KiB\n" : "this request is not understood\n");
         return false;
     }
     if (evbuffer_get_length(input) < head_length + head.body_length)

@@ -32,7 +32,6 @@ int ctl_fault(const struct ctl_options *options);
 
 /*
  * Makes one request and prints the answer: to stdout when it is a yes, to stderr otherwise. Returns the exit code.
- * `body`
- * "" is none.
+ * A `body` of "" is none.
  */
 int ctl_ask_and_print(const struct ctl_options *options, const char *method, const char *path, const char *body);

@@ -1,9 +1,9 @@
 /*
  * The life of a connection. One function moves it (conn_move), one ends it (conn_end).
  *
- *   NEW ─────────────┬──────────────┐
- *    └──▶ PEEKING ───┤              ▼
- *                    │◀────────── PENDING
+ *   NEW ──▶ PEEKING ──▶ FAULT_DELAYED ──▶ PENDING    each of these only where
+ *    │         │              │              │       something asks for it
+ *    └─────────┴─────┬────────┴──────────────┘
  *                    ▼
  *   HEDGING ◀▶ CONNECTING ◀──▶ BACKOFF
  *              │   ▲
