@@ -15,19 +15,24 @@ static void print_configuration(void)
 {
     struct strbuf text;
 
-    printf("# Configuration reference\n\n%s\n"
-           "One YAML file, by default `" CONFIG_DEFAULT_PATH
-           "`. Without it the proxy runs with `version: 1` and `intercept: {}`.\n"
-           "`outrigger --check` reports every mistake with its place, `outrigger --dump-config` prints what is in "
-           "force, and\n"
-           "`outrigger --schema` prints a JSON Schema for editors. A change takes effect with a restart.\n\n"
-           "- Durations: `250ms`, `5s`, `1.5m`, `1h`, `7d`; a bare `0` is zero.\n"
-           "- Percentages: `20%%`, `12.5%%`.\n"
-           "- Sizes: `512B`, `64KiB`, `1MiB`, `2GiB`; a bare `0` is zero.\n"
-           "- Addresses: `10.0.0.1:80`, `[::1]:80`; where it says so also `unix:/path` or `name:80`.\n"
-           "- CIDRs: `10.0.0.0/8`, `2001:db8::/32`; an address alone is a block of one.\n"
-           "- Ports: `443`, `5000-5010`. A list of one entry may be written without brackets.\n",
-           notice);
+    printf(
+        "# Configuration reference\n\n%s\n"
+        "One YAML file, by default `" CONFIG_DEFAULT_PATH
+        "`. Without it the proxy runs with `version: 1` and `intercept: {}`.\n"
+        "`outrigger --check` reports every mistake with its place, `outrigger --dump-config` prints what is in "
+        "force, and\n"
+        "`outrigger --schema` prints a JSON Schema for editors.\n\n"
+        "A running proxy loads the file again when it changes, on SIGHUP and on `outriggerctl reload`; all of it or, "
+        "where something is\nwrong, nothing (see [operations](operations.md#reload)). The column `reload` says what a "
+        "change reaches: `new connections` only, or those\nthat there are as well (`at once`; a timeout within five "
+        "seconds). Where it says `refused`, the proxy must be started anew.\n\n"
+        "- Durations: `250ms`, `5s`, `1.5m`, `1h`, `7d`; a bare `0` is zero.\n"
+        "- Percentages: `20%%`, `12.5%%`.\n"
+        "- Sizes: `512B`, `64KiB`, `1MiB`, `2GiB`; a bare `0` is zero.\n"
+        "- Addresses: `10.0.0.1:80`, `[::1]:80`; where it says so also `unix:/path` or `name:80`.\n"
+        "- CIDRs: `10.0.0.0/8`, `2001:db8::/32`; an address alone is a block of one.\n"
+        "- Ports: `443`, `5000-5010`. A list of one entry may be written without brackets.\n",
+        notice);
     strbuf_init(&text, 1024 * 1024);
     config_reference(&text);
     fputs(text.text, stdout);

@@ -73,7 +73,7 @@ static int with_config(const char *path, enum action action)
     char *errors;
     int r;
 
-    r = config_load(path, &name, &config, &errors);
+    r = config_load(path, NULL, &name, &config, &errors);
     if (r == -EINVAL) {
         fputs(errors, stderr);
         free(errors);
@@ -84,7 +84,7 @@ static int with_config(const char *path, enum action action)
         return 1;
     }
     if (action == ACTION_RUN)
-        return process_run(config);
+        return process_run(config, path);
     if (action == ACTION_DUMP)
         r = print_config(config);
     else

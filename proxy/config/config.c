@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "base/file.h"
+#include "proxy/config/compare.h"
 #include "proxy/config/decode.h"
 #include "proxy/config/node.h"
 #include "proxy/config/report.h"
@@ -23,7 +24,8 @@ void config_free(struct config *config)
     free(config);
 }
 
-static int build(const char *text, size_t length, struct config *config, struct report *report)
+static int build(const char *text, size_t length, const struct config *running, struct config *config,
+                 struct report *report)
 {
     struct arena tree = { 0 };
     struct node *root = NULL;
@@ -34,13 +36,16 @@ static int build(const char *text, size_t length, struct config *config, struct 
         r = config_decode(root, config, report);
     if (r == 0)
         r = config_validate(root, config, report);
+    if (r == 0 && running)
+        compare_report_restarts(root, config, running, report);
     arena_done(&tree);
     if (r == 0 && report->count > 0)
         r = -EINVAL;
     return r;
 }
 
-int config_parse(const char *name, const char *text, size_t length, struct config **ret_config, char **ret_errors)
+static int parse(const char *name, const char *text, size_t length, const struct config *running,
+                 struct config **ret_config, char **ret_errors)
 {
     struct config *config = calloc(1, sizeof *config);
     struct report report;
@@ -49,7 +54,7 @@ int config_parse(const char *name, const char *text, size_t length, struct confi
     if (!config)
         return -ENOMEM;
     report_init(&report, name);
-    r = build(text, length, config, &report);
+    r = build(text, length, running, config, &report);
     if (r == -EINVAL) {
         *ret_errors = report_text(&report);
         if (!*ret_errors)
@@ -62,6 +67,11 @@ int config_parse(const char *name, const char *text, size_t length, struct confi
     }
     *ret_config = config;
     return 0;
+}
+
+int config_parse(const char *name, const char *text, size_t length, struct config **ret_config, char **ret_errors)
+{
+    return parse(name, text, length, NULL, ret_config, ret_errors);
 }
 
 int config_parse_faults(const char *text, size_t length, struct faults_config *ret_faults, char **ret_errors)
@@ -108,7 +118,8 @@ static int report_unreadable(const char *path, int error, char **ret_errors)
     return *ret_errors ? -EINVAL : -ENOMEM;
 }
 
-int config_load(const char *path, const char **ret_name, struct config **ret_config, char **ret_errors)
+int config_load(const char *path, const struct config *running, const char **ret_name, struct config **ret_config,
+                char **ret_errors)
 {
     const char *file = path ? path : CONFIG_DEFAULT_PATH;
     char *text;
@@ -119,13 +130,13 @@ int config_load(const char *path, const char **ret_name, struct config **ret_con
     r = file_read(file, NODE_MOST_BYTES, &text, &length);
     if (r == -ENOENT && !path) {
         *ret_name = built_in_name;
-        return config_parse(built_in_name, built_in, strlen(built_in), ret_config, ret_errors);
+        return parse(built_in_name, built_in, strlen(built_in), running, ret_config, ret_errors);
     }
     if (r == -ENOMEM)
         return r;
     if (r < 0)
         return report_unreadable(file, r, ret_errors);
-    r = config_parse(file, text, length, ret_config, ret_errors);
+    r = parse(file, text, length, running, ret_config, ret_errors);
     free(text);
     return r;
 }

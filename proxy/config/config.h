@@ -11,12 +11,14 @@
 /*
  * Loads and checks `path`; NULL means CONFIG_DEFAULT_PATH, and the built-in configuration when that does not exist.
  *
+ * running      the configuration in force, of which some keys cannot change; NULL: there is none
  * ret_config   set on success only; release with config_free()
  * ret_name     set always: what was loaded, for messages; borrowed from `path` or static
  * ret_errors   set on -EINVAL: every mistake, one line each; release with free()
  * Returns 0, -EINVAL, or -ENOMEM.
  */
-int config_load(const char *path, const char **ret_name, struct config **ret_config, char **ret_errors);
+int config_load(const char *path, const struct config *running, const char **ret_name, struct config **ret_config,
+                char **ret_errors);
 
 /* The same for a text in memory; `name` stands for the file in messages. */
 int config_parse(const char *name, const char *text, size_t length, struct config **ret_config, char **ret_errors);

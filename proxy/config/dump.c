@@ -3,6 +3,7 @@
 
 #include "base/macros.h"
 #include "proxy/config/config.h"
+#include "proxy/config/dump.h"
 #include "proxy/config/node.h"
 #include "proxy/config/schema.h"
 
@@ -185,4 +186,17 @@ static void dump_section(const struct section *section, const void *base, unsign
 void config_dump(const struct config *config, struct strbuf *text)
 {
     dump_section(&schema_root, config, 0, false, text);
+}
+
+void dump_append_section(const struct section *section, const void *base, struct strbuf *text)
+{
+    dump_section(section, base, 0, false, text);
+}
+
+void dump_append_scalar(const struct field *field, const void *base, struct strbuf *text)
+{
+    const void *at = (const char *)base + field->offset;
+
+    if (!is_left_out(field, at))
+        dump_scalar(field, at, text);
 }

@@ -123,13 +123,20 @@ static void describe_default(const struct field *field, struct strbuf *text)
 
 static void describe_section(const struct section *section, const char *path, struct strbuf *text);
 
+static const char *const reload_names[] = {
+    [RELOAD_RESTART] = "refused",
+    [RELOAD_NEW_CONNECTIONS] = "new connections",
+    [RELOAD_AT_ONCE] = "at once",
+};
+
 static void describe_row(const struct field *field, const char *path, struct strbuf *text)
 {
     strbuf_printf(text, "| `%s%s` | %s | ", path, field->key, type_name(field));
     describe_allowed(field, text);
     strbuf_append(text, " | ");
     describe_default(field, text);
-    strbuf_printf(text, " | %s |\n", field->doc);
+    strbuf_printf(text, " | %s | %s |\n",
+                  field->section && field->type == FIELD_SECTION ? "" : reload_names[field->reload], field->doc);
 }
 
 static void describe_section(const struct section *section, const char *path, struct strbuf *text)
@@ -148,8 +155,8 @@ static void describe_section(const struct section *section, const char *path, st
 
 void config_reference(struct strbuf *text)
 {
-    static const char head[] = "| key | type | allowed | default | meaning |\n"
-                               "| --- | --- | --- | --- | --- |\n";
+    static const char head[] = "| key | type | allowed | default | reload | meaning |\n"
+                               "| --- | --- | --- | --- | --- | --- |\n";
 
     for (size_t i = 0; i < schema_root.count; i++) {
         const struct field *field = &schema_root.fields[i];

@@ -31,8 +31,9 @@ enum field_type {
 };
 
 enum field_reload {
-    RELOAD_RESTART,         /* needs a restart */
+    RELOAD_RESTART,         /* a reload that changes it is refused */
     RELOAD_NEW_CONNECTIONS, /* reaches connections that begin afterwards */
+    RELOAD_AT_ONCE,         /* reaches those that there are, too */
 };
 
 /* What an absent section means. */
@@ -78,6 +79,8 @@ extern const struct section schema_defaults;
 
 /* The keys of `faults`, which can be set while the proxy runs. */
 extern const struct section schema_faults;
+
+extern const struct section schema_health_check;
 
 /* How many names a FIELD_ENUM or FIELD_FLAGS row has. */
 size_t field_name_count(const struct field *field);

@@ -24,7 +24,7 @@ static const struct field timeouts_fields[] = {
       .type = FIELD_DURATION,
       .offset = offsetof(struct timeouts_config, first_byte_ms),
       .max = DAY,
-      .reload = RELOAD_NEW_CONNECTIONS,
+      .reload = RELOAD_AT_ONCE,
       .doc = "Longest wait for the first byte of the upstream, from the connect on; 0 = off, since a protocol may have "
              "the client speak first, whenever it likes." },
     { .key = "idle",
@@ -32,7 +32,7 @@ static const struct field timeouts_fields[] = {
       .offset = offsetof(struct timeouts_config, idle_ms),
       .max = 365 * DAY,
       .def = HOUR,
-      .reload = RELOAD_NEW_CONNECTIONS,
+      .reload = RELOAD_AT_ONCE,
       .doc = "A connection ends when no byte has passed for this long; 0 = never. An hour, as Envoy has it: long "
              "enough for pooled connections, short enough that what was forgotten goes." },
     { .key = "half_close",
@@ -40,7 +40,7 @@ static const struct field timeouts_fields[] = {
       .offset = offsetof(struct timeouts_config, half_close_ms),
       .max = 365 * DAY,
       .def = 10 * MINUTE,
-      .reload = RELOAD_NEW_CONNECTIONS,
+      .reload = RELOAD_AT_ONCE,
       .doc = "The same once one side has finished sending (FIN); 0 = `idle` goes on to count. Ten minutes: a reply to "
              "a finished request may take long, an app that never closes must not hold two sockets for ever." },
     { .key = "max_duration",
@@ -57,7 +57,7 @@ static const struct field timeouts_fields[] = {
       .offset = offsetof(struct timeouts_config, dead_peer_ms),
       .max = DAY,
       .def = 30 * SECOND,
-      .reload = RELOAD_NEW_CONNECTIONS,
+      .reload = RELOAD_AT_ONCE,
       .doc = "A peer that has acknowledged nothing for this long, with bytes owed to it, is given up. One that "
              "acknowledges but "
              "does not read is alive. 0 = left to the kernel (about 15 minutes). 30 s: two probes of keepalive." },
@@ -103,7 +103,7 @@ static const struct field budget_fields[] = {
       .offset = BUDGET_OFFSET(percent),
       .max = 10000,
       .def = 2000,
-      .reload = RELOAD_NEW_CONNECTIONS,
+      .reload = RELOAD_AT_ONCE,
       .doc = "Retries that connections earn: at 20%, one for five connections. 20% keeps a cluster that fails as a "
              "whole at 1.2 times its load (docs/fault-tolerance.md)." },
     { .key = "min_per_second",
@@ -111,7 +111,7 @@ static const struct field budget_fields[] = {
       .offset = BUDGET_OFFSET(min_per_second),
       .max = 10000,
       .def = 3,
-      .reload = RELOAD_NEW_CONNECTIONS,
+      .reload = RELOAD_AT_ONCE,
       .doc = "Retries that come with time, for clusters with few connections. 3: a cluster with a connection now and "
              "then is retried as well." },
     { .key = "burst",
@@ -119,14 +119,14 @@ static const struct field budget_fields[] = {
       .offset = BUDGET_OFFSET(burst),
       .max = 1000000,
       .def = 100,
-      .reload = RELOAD_NEW_CONNECTIONS,
+      .reload = RELOAD_AT_ONCE,
       .doc = "What is in the budget at first, and may be saved: as many connections can be retried at once when an "
              "endpoint goes. 100: the connections at one endpoint that dies." },
     { .key = "window",
       .type = FIELD_DURATION,
       .offset = BUDGET_OFFSET(window_ms),
       .max = 10 * MINUTE,
-      .reload = RELOAD_NEW_CONNECTIONS,
+      .reload = RELOAD_AT_ONCE,
       .doc = "What was earned in this time may be saved beyond `burst`, and lapses after it, at the latest after twice "
              "that; 0 = nothing is. Off, since what a quiet time saved would feed a storm: without it, over any time, "
              "attempts stay below the connections, their percentage, min_per_second and burst (docs/decisions/0010)." },
@@ -192,7 +192,7 @@ static const struct field circuit_breaker_fields[] = {
       .def = 1024,
       .def_original_destination = CONFIG_UNLIMITED,
       .has_def_original_destination = true,
-      .reload = RELOAD_NEW_CONNECTIONS,
+      .reload = RELOAD_AT_ONCE,
       .doc = "Connections of this cluster at one time, over all workers; 0 = no limit, which is the default of inbound "
              "clusters too: what is refused there was accepted already. 1024, as Envoy has it: far more than an app "
              "opens in good order, few enough to stop a runaway one." },
@@ -201,7 +201,7 @@ static const struct field circuit_breaker_fields[] = {
       .offset = offsetof(struct circuit_breaker_config, max_pending),
       .max = 1000000,
       .def = 1024,
-      .reload = RELOAD_NEW_CONNECTIONS,
+      .reload = RELOAD_AT_ONCE,
       .doc = "Further connections that wait for one of those to end, first come, first served; 0 = no limit. What "
              "comes after them is reset at once. As many again: a wait is cheap." },
     { .key = "pending_timeout",
@@ -215,7 +215,7 @@ static const struct field circuit_breaker_fields[] = {
       .type = FIELD_NUMBER,
       .offset = offsetof(struct circuit_breaker_config, max_retries),
       .max = 1000000,
-      .reload = RELOAD_NEW_CONNECTIONS,
+      .reload = RELOAD_AT_ONCE,
       .doc = "Connections that are being retried at one time; 0 = no limit but the budget. Off, since the budget "
              "scales with the load and a fixed number does not." },
 };
@@ -228,7 +228,7 @@ static const struct field outlier_fields[] = {
       .offset = offsetof(struct outlier_config, consecutive_failures),
       .max = 1000,
       .def = 5,
-      .reload = RELOAD_NEW_CONNECTIONS,
+      .reload = RELOAD_AT_ONCE,
       .doc = "An endpoint is ejected after this many failures in a row; 0 = never. Five, as Envoy has it: in a row, so "
              "that a fraction of failures, which retries bridge, ejects nothing." },
     { .key = "on",
@@ -236,7 +236,7 @@ static const struct field outlier_fields[] = {
       .offset = offsetof(struct outlier_config, on),
       .names = outlier_causes,
       .def = OUTLIER_ON_CONNECT | OUTLIER_ON_RESET_BEFORE_REQUEST,
-      .reload = RELOAD_NEW_CONNECTIONS,
+      .reload = RELOAD_AT_ONCE,
       .doc = "What is a failure: no connection; a reset before any byte of the client was sent; a reset before the "
              "reply; `timeouts.first_byte` after a byte of the client was sent. The last two are left out by default, "
              "since a "
@@ -247,7 +247,7 @@ static const struct field outlier_fields[] = {
       .min = 1,
       .max = DAY,
       .def = 10 * SECOND,
-      .reload = RELOAD_NEW_CONNECTIONS,
+      .reload = RELOAD_AT_ONCE,
       .doc =
           "The first ejection's time; each further one's is twice as long, with up to a tenth more at random. Then one "
           "connection tries the endpoint, and either it is back or it is ejected again. 10 s: a restart takes about "
@@ -258,14 +258,14 @@ static const struct field outlier_fields[] = {
       .min = 1,
       .max = 30 * DAY,
       .def = 5 * MINUTE,
-      .reload = RELOAD_NEW_CONNECTIONS,
+      .reload = RELOAD_AT_ONCE,
       .doc = "The longest. Five minutes: one trial connection in that time costs nothing." },
     { .key = "max_ejected",
       .type = FIELD_PERCENT,
       .offset = offsetof(struct outlier_config, max_ejected),
       .max = 10000,
       .def = 5000,
-      .reload = RELOAD_NEW_CONNECTIONS,
+      .reload = RELOAD_AT_ONCE,
       .doc = "Of the endpoints, at most these are ejected at one time; what fails beyond them is still used. Half: "
              "when more fail at once the cause is elsewhere, and the rest could not carry the load." },
     { .key = "panic_threshold",
@@ -273,7 +273,7 @@ static const struct field outlier_fields[] = {
       .offset = offsetof(struct outlier_config, panic_threshold),
       .max = 10000,
       .def = 5000,
-      .reload = RELOAD_NEW_CONNECTIONS,
+      .reload = RELOAD_AT_ONCE,
       .doc = "Where fewer endpoints of a priority than this are healthy, the next priority is used, or, if there is "
              "none, "
              "all of them: the few would not carry everything. Half, as Envoy has it, and for the same reason as "
@@ -287,7 +287,7 @@ static const struct field health_check_fields[] = {
       .offset = offsetof(struct health_check_config, type),
       .names = health_check_types,
       .def = HEALTH_CHECK_TCP,
-      .reload = RELOAD_NEW_CONNECTIONS,
+      .reload = RELOAD_AT_ONCE,
       .doc =
           "`tcp`: it accepts; `send_expect`: it answers `send` with `expect`; `http`: GET `path` has a status from 200 "
           "to 399; "
@@ -298,7 +298,7 @@ static const struct field health_check_fields[] = {
       .min = 10,
       .max = DAY,
       .def = 5 * SECOND,
-      .reload = RELOAD_NEW_CONNECTIONS,
+      .reload = RELOAD_AT_ONCE,
       .doc =
           "From the end of one check to the next, up to a tenth more or less at random; a quarter of it while outcomes "
           "contradict what the endpoint counts as. 5 s: with fall 3 an endpoint is out within about 10 s, and a "
@@ -309,7 +309,7 @@ static const struct field health_check_fields[] = {
       .min = 1,
       .max = HOUR,
       .def = SECOND,
-      .reload = RELOAD_NEW_CONNECTIONS,
+      .reload = RELOAD_AT_ONCE,
       .doc = "For one check, whole. 1 s: an endpoint that needs longer to accept serves nobody well." },
     { .key = "rise",
       .type = FIELD_NUMBER,
@@ -317,7 +317,7 @@ static const struct field health_check_fields[] = {
       .min = 1,
       .max = 100,
       .def = 2,
-      .reload = RELOAD_NEW_CONNECTIONS,
+      .reload = RELOAD_AT_ONCE,
       .doc = "Successes in a row that bring an endpoint back. Two, so that one lucky answer brings nothing back." },
     { .key = "fall",
       .type = FIELD_NUMBER,
@@ -325,21 +325,21 @@ static const struct field health_check_fields[] = {
       .min = 1,
       .max = 100,
       .def = 3,
-      .reload = RELOAD_NEW_CONNECTIONS,
+      .reload = RELOAD_AT_ONCE,
       .doc = "Failures in a row that make it unhealthy; the very first check alone decides, too. Three, so that one "
              "lost packet takes nothing out." },
     { .key = "port",
       .type = FIELD_NUMBER,
       .offset = offsetof(struct health_check_config, port),
       .max = 65535,
-      .reload = RELOAD_NEW_CONNECTIONS,
+      .reload = RELOAD_AT_ONCE,
       .doc = "Another port of the endpoint to check; 0 = its own." },
     { .key = "send",
       .type = FIELD_TEXT,
       .offset = offsetof(struct health_check_config, send),
       .min = 1,
       .max = 1024,
-      .reload = RELOAD_NEW_CONNECTIONS,
+      .reload = RELOAD_AT_ONCE,
       .doc =
           "What `send_expect` sends, in double quotes with `\\r\\n` and the like; left out: nothing, for servers that "
           "speak first." },
@@ -348,7 +348,7 @@ static const struct field health_check_fields[] = {
       .offset = offsetof(struct health_check_config, expect),
       .min = 1,
       .max = 1024,
-      .reload = RELOAD_NEW_CONNECTIONS,
+      .reload = RELOAD_AT_ONCE,
       .doc = "What is to be in the first 4 KiB of the answer; left out: nothing is waited for." },
     { .key = "path",
       .type = FIELD_TEXT,
@@ -356,7 +356,7 @@ static const struct field health_check_fields[] = {
       .min = 1,
       .max = 1024,
       .def_text = "/",
-      .reload = RELOAD_NEW_CONNECTIONS,
+      .reload = RELOAD_AT_ONCE,
       .doc = "Of the HTTP request." },
     { .key = "host",
       .type = FIELD_TEXT,
@@ -364,11 +364,10 @@ static const struct field health_check_fields[] = {
       .min = 1,
       .max = 255,
       .def_text = "localhost",
-      .reload = RELOAD_NEW_CONNECTIONS,
+      .reload = RELOAD_AT_ONCE,
       .doc = "Its Host header." },
 };
-static const struct section health_check_section = { .size = sizeof(struct health_check_config),
-                                                     FIELDS(health_check_fields) };
+const struct section schema_health_check = { .size = sizeof(struct health_check_config), FIELDS(health_check_fields) };
 
 static const struct field load_balancing_fields[] = {
     { .key = "policy",
@@ -405,7 +404,7 @@ static const struct section load_balancing_section = { .size = sizeof(struct loa
 #define FAULT_PERCENT_FIELD(fault)                                                                     \
     {                                                                                                  \
         .key = "percent", .type = FIELD_PERCENT, .offset = FAULT_OFFSET(fault, percent), .max = 10000, \
-        .reload = RELOAD_NEW_CONNECTIONS, .doc = "How many of the cluster's connections."              \
+        .reload = RELOAD_AT_ONCE, .doc = "How many of the cluster's connections."                      \
     }
 
 static const struct field fault_delay_fields[] = {
@@ -497,7 +496,7 @@ static const struct field endpoint_fields[] = {
       .type = FIELD_ENDPOINT,
       .presence = PRESENCE_REQUIRED,
       .offset = offsetof(struct endpoint_config, at),
-      .reload = RELOAD_NEW_CONNECTIONS,
+      .reload = RELOAD_AT_ONCE,
       .doc =
           "`10.0.0.1:80`, `[::1]:80`, `unix:/path`, or with `discovery: dns` a name, `pg.db:5432`, that stands for all "
           "its addresses." },
@@ -507,13 +506,13 @@ static const struct field endpoint_fields[] = {
       .min = 1,
       .max = 1000,
       .def = 1,
-      .reload = RELOAD_NEW_CONNECTIONS,
+      .reload = RELOAD_AT_ONCE,
       .doc = "Its share beside the others'." },
     { .key = "priority",
       .type = FIELD_NUMBER,
       .offset = offsetof(struct endpoint_config, priority),
       .max = 15,
-      .reload = RELOAD_NEW_CONNECTIONS,
+      .reload = RELOAD_AT_ONCE,
       .doc = "Higher numbers are used only where too few of the lower are healthy (`panic_threshold`), or all of those "
              "were "
              "tried." },
@@ -522,7 +521,7 @@ static const struct field endpoint_fields[] = {
       .offset = offsetof(struct endpoint_config, zone),
       .min = 1,
       .max = 63,
-      .reload = RELOAD_NEW_CONNECTIONS,
+      .reload = RELOAD_AT_ONCE,
       .doc = "Where it is; see `load_balancing.zone_aware`." },
 };
 static const struct section endpoint_section = { .size = sizeof(struct endpoint_config), FIELDS(endpoint_fields) };
@@ -548,25 +547,25 @@ static const struct section endpoint_section = { .size = sizeof(struct endpoint_
           .type = FIELD_SECTION,                                                                                      \
           .presence = PRESENCE_SWITCH,                                                                                \
           .offset = offsetof(struct cluster_config, health_check),                                                    \
-          .section = &health_check_section,                                                                           \
+          .section = &schema_health_check,                                                                            \
           .doc = "Endpoints are asked whether they are there, by the proxy itself. Left out: they are not, since "    \
                  "outlier_detection notices what fails; `health_check: {}` turns it on. Nothing of it with "          \
                  "original_destination." },                                                                           \
         { .key = "close_on_removal",                                                                                  \
           .type = FIELD_BOOL,                                                                                         \
           .offset = offsetof(struct cluster_config, close_on_removal),                                                \
-          .reload = RELOAD_NEW_CONNECTIONS,                                                                           \
+          .reload = RELOAD_AT_ONCE,                                                                                   \
           .doc = "Connections to an endpoint that discovery no longer finds are reset; by default they may go on." }, \
         { .key = "close_on_unhealthy",                                                                                \
           .type = FIELD_BOOL,                                                                                         \
           .offset = offsetof(struct cluster_config, close_on_unhealthy),                                              \
-          .reload = RELOAD_NEW_CONNECTIONS,                                                                           \
+          .reload = RELOAD_AT_ONCE,                                                                                   \
           .doc = "Connections to an endpoint that a health check finds unhealthy are reset; by default they may go "  \
                  "on." },                                                                                             \
         { .key = "required",                                                                                          \
           .type = FIELD_BOOL,                                                                                         \
           .offset = offsetof(struct cluster_config, required),                                                        \
-          .reload = RELOAD_RESTART,                                                                                   \
+          .reload = RELOAD_AT_ONCE,                                                                                   \
           .doc = "The proxy is not ready (blocker `endpoints`) before the cluster's names were answered and its "     \
                  "endpoints had their first health check, whatever came of it. A name server that does not answer "   \
                  "is waited for." },                                                                                  \

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "proxy/conn/conn.h"
+#include "proxy/upstream/cluster_endpoints.h"
 #include "proxy/worker/worker.h"
 
 struct tried {
@@ -35,7 +36,7 @@ static enum attempt_choice choose(struct conn *conn, struct attempt_target *ret_
                                         .turn = conn->turn,
                                         .now_ms = now_ms };
 
-    request.set = cluster_view_get(&worker->views[cluster->index], cluster);
+    request.set = cluster_view_get(&cluster->state->shards[worker->index].view, cluster->state);
     request.hash = hash_of_client(conn);
     cluster_pick(cluster, &request, ret_target);
     if (ret_target->endpoint)

@@ -43,11 +43,12 @@ void conn_move(struct conn *conn, enum conn_state state)
 void conn_enter_cluster(struct conn *conn, struct cluster *cluster)
 {
     conn->cluster = cluster;
-    conn->counters = counter_shard_get(&conn->worker->counters, cluster->index, conn->direction);
+    conn->counters = &cluster->state->shards[conn->worker->index].counters[conn->direction];
     counter_add(&conn->counters->opened, 1);
 }
 
-int conn_accept(struct worker *worker, const struct worker_listener *listener, int fd, uint64_t now_ms)
+int conn_accept(struct worker *worker, struct snapshot *snapshot, const struct listener *listener, int fd,
+                uint64_t now_ms)
 {
     struct conn *conn = calloc(1, sizeof *conn);
 
@@ -65,6 +66,9 @@ int conn_accept(struct worker *worker, const struct worker_listener *listener, i
     list_append(&worker->connections, &conn->in_worker);
     transport_tcp_open(&conn->client.transport, fd, worker->base, relay_on_client, conn);
     timeouts_init(conn);
+    conn->snapshot = snapshot;
+    if (snapshot != worker->snapshot)
+        snapshot_ref(snapshot);
     conn->cluster = listener->cluster;
 
     if (!limits_acquire(&worker->shared->limits)) {
@@ -113,6 +117,8 @@ void conn_end(struct conn *conn, enum end_reason reason)
         limits_release(&worker->shared->limits);
     counter_add(&conn->counters->ended[reason], 1);
     atomic_fetch_sub_explicit(&worker->active, 1, memory_order_relaxed);
+    if (conn->snapshot != worker->snapshot)
+        snapshot_unref(conn->snapshot);
     list_remove(&conn->in_worker);
     worker_bury(worker, &conn->in_worker);
 }

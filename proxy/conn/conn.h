@@ -18,8 +18,9 @@
 #include "proxy/upstream/cluster.h"
 #include "proxy/worker/timers.h"
 
+struct listener;
+struct snapshot;
 struct worker;
-struct worker_listener;
 
 /* How far a direction has come. */
 enum flow {
@@ -44,7 +45,8 @@ struct conn {
     struct worker *worker;
     enum conn_state state;
     enum direction direction;
-    struct cluster *cluster;      /* whose policies apply; set from the beginning */
+    struct snapshot *snapshot;    /* the configuration; one that is not its worker's has the connection as a user */
+    struct cluster *cluster;      /* of the snapshot; whose policies apply */
     struct attempt_target target; /* the current attempt's */
     struct tried *tried;          /* endpoints that failed in this round; NULL: none. See attempt.h */
     struct hedge *hedge;          /* an attempt beside the current one; NULL: none. See hedge.h */
@@ -71,9 +73,11 @@ struct conn {
 
 /*
  * Takes over an accepted socket, which worker->active counts already. Whatever happens to it, it ends in conn_end().
+ * `listener` is of `snapshot`, which may be another than the worker's when another worker has accepted.
  * Returns 0, or -ENOMEM when not even the connection's own memory was there; then `fd` is closed.
  */
-int conn_accept(struct worker *worker, const struct worker_listener *listener, int fd, uint64_t now_ms);
+int conn_accept(struct worker *worker, struct snapshot *snapshot, const struct listener *listener, int fd,
+                uint64_t now_ms);
 
 /* Moves to a legal successor. */
 void conn_move(struct conn *conn, enum conn_state state);

@@ -248,7 +248,7 @@ void connect_with_place(struct conn *conn)
 
 void connect_begin(struct conn *conn)
 {
-    if (faults_are_on(&conn->cluster->faults))
+    if (faults_are_on(&conn->cluster->state->faults))
         fault_begin(conn);
     else
         connect_find_place(conn);

@@ -46,7 +46,7 @@ void fault_begin(struct conn *conn)
     struct fault_plan plan;
     bool any = false;
 
-    faults_draw(&conn->cluster->faults, &conn->worker->random, &plan);
+    faults_draw(&conn->cluster->state->faults, &conn->worker->random, &plan);
     for (enum fault_kind kind = 0; kind < FAULT_KIND_COUNT; kind++)
         any |= plan.kinds[kind];
     if (any)

@@ -101,7 +101,7 @@ static bool may_begin(const struct hedge *hedge)
 {
     const struct conn *conn = hedge->conn;
 
-    return conn->attempt + 1 < conn->cluster->config->retry.attempts;
+    return conn->attempt + 1 < conn->cluster->config->retry.attempts && conn->cluster->config->retry.hedge_after_ms > 0;
 }
 
 static void arm(struct hedge *hedge, uint64_t now_ms)
@@ -169,8 +169,7 @@ static void win(struct hedge *hedge, uint64_t now_ms)
 {
     struct conn *conn = hedge->conn;
 
-    stray_begin(conn->worker, conn->cluster, conn->counters, &conn->upstream.transport, &conn->target,
-                conn->timer.deadline_ms);
+    stray_begin(conn, &conn->upstream.transport, &conn->target, conn->timer.deadline_ms);
     take_place(hedge, relay_on_upstream);
     connect_won(conn, now_ms);
 }
@@ -241,8 +240,7 @@ void hedge_end(struct conn *conn)
         return;
     if (transport_is_open(&hedge->transport)) {
         give_descriptor(hedge);
-        stray_begin(conn->worker, conn->cluster, conn->counters, &hedge->transport, &hedge->target,
-                    hedge->timer.deadline_ms);
+        stray_begin(conn, &hedge->transport, &hedge->target, hedge->timer.deadline_ms);
     }
     free_hedge(conn);
 }

@@ -25,7 +25,7 @@ void peek_begin(struct conn *conn)
         return;
     }
     timers_arm_exact(&worker->timers, &conn->timer,
-                     conn->started_ms + worker->shared->config->intercept.outbound.inspect_delay_ms);
+                     conn->started_ms + conn->snapshot->config->intercept.outbound.inspect_delay_ms);
 }
 
 void peek_on_client(struct conn *conn, short what)

@@ -35,7 +35,7 @@ static bool is_probe(const struct conn *conn)
 /* The answer to outrigger-init verify: that the proxy is here, where the probe was going, and how it is configured. */
 static void answer_probe(struct conn *conn)
 {
-    const struct intercept_config *intercept = &conn->worker->shared->config->intercept;
+    const struct intercept_config *intercept = &conn->snapshot->config->intercept;
     bool is_tproxy = intercept->inbound.mode == INBOUND_TPROXY;
     char destination[SOCKADDR_TEXT_SIZE], line[INTERCEPTION_PROBE_ANSWER_SIZE];
     int length = snprintf(line, sizeof line, INTERCEPTION_PROBE_ANSWER,
@@ -50,7 +50,7 @@ static void answer_probe(struct conn *conn)
 /* Dialling an own capture port would come back here, and again. */
 static bool is_loop(const struct conn *conn)
 {
-    const struct intercept_config *intercept = &conn->worker->shared->config->intercept;
+    const struct intercept_config *intercept = &conn->snapshot->config->intercept;
     uint16_t port = sockaddr_port(&conn->original.any);
 
     return (port == intercept->outbound.port || port == intercept->inbound.port) &&
@@ -65,19 +65,19 @@ static void go_to(struct conn *conn, struct cluster *cluster)
 
 static void follow(struct conn *conn, const struct match_rule *rule)
 {
-    struct cluster_set *clusters = conn->worker->shared->clusters;
+    struct cluster_set *clusters = conn->snapshot->clusters;
 
     if (rule)
         go_to(conn, &clusters->clusters[rule->cluster]);
-    else if (conn->worker->shared->config->intercept.outbound.unmatched == UNMATCHED_REFUSE)
+    else if (conn->snapshot->config->intercept.outbound.unmatched == UNMATCHED_REFUSE)
         conn_end(conn, END_UNMATCHED);
     else
         go_to(conn, clusters->passthrough);
 }
 
-void routing_begin(struct conn *conn, const struct worker_listener *listener)
+void routing_begin(struct conn *conn, const struct listener *listener)
 {
-    struct cluster_set *clusters = conn->worker->shared->clusters;
+    struct cluster_set *clusters = conn->snapshot->clusters;
     const struct match_rule *rule;
 
     if (conn->direction == DIRECTION_LISTENER) {
@@ -85,12 +85,13 @@ void routing_begin(struct conn *conn, const struct worker_listener *listener)
         return;
     }
     if (!transparent_begin(conn, listener) &&
-        original_dst_get(conn->client.transport.fd, listener->family, &conn->original) < 0) {
+        original_dst_get(conn->client.transport.fd, listener->address.family, &conn->original) < 0) {
         conn_end(conn, END_NOT_INTERCEPTED);
         return;
     }
     if (is_loop(conn)) {
-        conn_end(conn, sockaddr_port(&conn->original.any) == listener->port ? END_NOT_INTERCEPTED : END_LOOP);
+        conn_end(conn, sockaddr_port(&conn->original.any) == sockaddr_port(&listener->address.any) ? END_NOT_INTERCEPTED
+                                                                                                   : END_LOOP);
         return;
     }
     if (is_probe(conn)) {
@@ -110,7 +111,7 @@ void routing_begin(struct conn *conn, const struct worker_listener *listener)
 
 void routing_go_on(struct conn *conn, const char *name)
 {
-    struct router *router = &conn->worker->shared->clusters->router;
+    struct router *router = &conn->snapshot->clusters->router;
 
     follow(conn, route_find_named(router_view_get(&conn->worker->routes, router), &conn->original.any, name));
 }

@@ -2,11 +2,11 @@
 #pragma once
 
 struct conn;
-struct worker_listener;
+struct listener;
 
 /* Finds the destination and the cluster, and begins to connect; or looks at the client's first bytes first; or ends it.
  */
-void routing_begin(struct conn *conn, const struct worker_listener *listener);
+void routing_begin(struct conn *conn, const struct listener *listener);
 
 /* The server name is known, "" for none: goes on from PEEKING. */
 void routing_go_on(struct conn *conn, const char *name);

@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "base/macros.h"
 #include "proxy/conn/attempt.h"
+#include "proxy/conn/conn.h"
 #include "proxy/conn/failure.h"
 #include "proxy/net/dialer.h"
 #include "proxy/worker/worker.h"
@@ -13,7 +14,8 @@
 struct stray {
     struct list_node in_worker;
     struct worker *worker;
-    struct cluster *cluster;
+    struct snapshot *snapshot; /* the stray is one of its users */
+    struct cluster *cluster;   /* of the snapshot */
     struct counters *counters;
     struct transport transport;
     struct attempt_target target;
@@ -36,6 +38,7 @@ static void end(struct stray *stray, int error, uint64_t now_ms)
     cluster_let_go(&stray->target, now_ms);
     list_remove(&stray->in_worker);
     limits_give(&worker->shared->limits.strays);
+    snapshot_unref(stray->snapshot);
     free(stray);
 }
 
@@ -50,9 +53,9 @@ static void on_timer(struct timer *timer, uint64_t now_ms)
     end(CONTAINER_OF(timer, struct stray, timer), -ETIMEDOUT, now_ms);
 }
 
-void stray_begin(struct worker *worker, struct cluster *cluster, struct counters *counters, struct transport *transport,
-                 struct attempt_target *target, uint64_t deadline_ms)
+void stray_begin(struct conn *conn, struct transport *transport, struct attempt_target *target, uint64_t deadline_ms)
 {
+    struct worker *worker = conn->worker;
     bool has_place = limits_take(&worker->shared->limits.strays, LIMITS_MOST_STRAYS);
     struct stray *stray = has_place ? calloc(1, sizeof *stray) : NULL;
 
@@ -65,8 +68,10 @@ void stray_begin(struct worker *worker, struct cluster *cluster, struct counters
         return;
     }
     stray->worker = worker;
-    stray->cluster = cluster;
-    stray->counters = counters;
+    stray->snapshot = conn->snapshot;
+    snapshot_ref(stray->snapshot);
+    stray->cluster = conn->cluster;
+    stray->counters = conn->counters;
     stray->target = *target;
     *target = (struct attempt_target){ 0 };
     stray->timer.fire = on_timer;

@@ -13,15 +13,14 @@
 #include "proxy/net/transport.h"
 #include "proxy/upstream/cluster.h"
 
-struct counters;
+struct conn;
 struct worker;
 
 /*
- * Takes over an attempt's socket, still connecting, and its target. It ends at `deadline_ms` at the latest; should it
- * fail, `counters` (the worker's, borrowed) tell of it.
+ * Takes over the socket of an attempt of the connection's, still connecting, and its target. It ends at `deadline_ms`
+ * at the latest; should it fail, the connection's counters tell of it.
  */
-void stray_begin(struct worker *worker, struct cluster *cluster, struct counters *counters, struct transport *transport,
-                 struct attempt_target *target, uint64_t deadline_ms);
+void stray_begin(struct conn *conn, struct transport *transport, struct attempt_target *target, uint64_t deadline_ms);
 
 /* Closes all of them. */
 void strays_end(struct worker *worker);

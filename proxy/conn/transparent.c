@@ -58,14 +58,14 @@ static int get_client(const struct conn *conn, union inet_address *ret_client)
     return getpeername(conn->client.transport.fd, &ret_client->any, &length) < 0 ? -errno : 0;
 }
 
-bool transparent_begin(struct conn *conn, const struct worker_listener *listener)
+bool transparent_begin(struct conn *conn, const struct listener *listener)
 {
     struct transparent_ports *ports = conn->worker->shared->transparent_ports;
     union inet_address own, client;
     socklen_t length = sizeof own;
 
     if (!listener->transparent || getsockname(conn->client.transport.fd, &own.any, &length) < 0 ||
-        sockaddr_port(&own.any) == listener->port || get_client(conn, &client) < 0)
+        sockaddr_port(&own.any) == sockaddr_port(&listener->address.any) || get_client(conn, &client) < 0)
         return false;
     conn->original = own;
     conn->transparent = true;
@@ -101,7 +101,7 @@ static bool choose_port(struct worker *worker, bool is_low, union inet_address *
 
 int transparent_dial(struct conn *conn, const struct sockaddr *destination, int *ret_fd, bool *ret_in_progress)
 {
-    uint32_t mark = (uint32_t)conn->worker->shared->config->intercept.inbound.tproxy_mark;
+    uint32_t mark = (uint32_t)conn->snapshot->config->intercept.inbound.tproxy_mark;
     union inet_address client;
     int r = get_client(conn, &client);
     bool is_low;

@@ -8,7 +8,7 @@
 #include <sys/socket.h>
 
 struct conn;
-struct worker_listener;
+struct listener;
 
 /*
  * Which ports clients use now, so that none of them is used towards the app: conntrack would take both connections for
@@ -21,7 +21,7 @@ int transparent_ports_new(struct transparent_ports **ret_ports);
 void transparent_ports_free(struct transparent_ports *ports);
 
 /* Sets conn->transparent and its original destination when its socket is one, and returns that. */
-bool transparent_begin(struct conn *conn, const struct worker_listener *listener);
+bool transparent_begin(struct conn *conn, const struct listener *listener);
 
 /* The connection ends: its port may be used again. Nothing when it is not transparent. */
 void transparent_end(struct conn *conn);

@@ -1,19 +1,25 @@
 #include "proxy/observe/counters.h"
 
-#include <errno.h>
-#include <stdlib.h>
+static const char *const direction_names[] = {
+    [DIRECTION_OUTBOUND] = "outbound",
+    [DIRECTION_INBOUND] = "inbound",
+    [DIRECTION_LISTENER] = "listener",
+};
 
-int counter_shard_init(struct counter_shard *shard, size_t clusters)
+static const char *const cause_names[] = {
+#define X(constant, label) [CONNECT_CAUSE_##constant] = label,
+    CONNECT_CAUSES(X)
+#undef X
+};
+
+const char *direction_name(enum direction direction)
 {
-    shard->items = calloc(clusters * DIRECTION_COUNT, sizeof *shard->items);
-    shard->clusters = clusters;
-    return shard->items ? 0 : -ENOMEM;
+    return direction_names[direction];
 }
 
-void counter_shard_done(struct counter_shard *shard)
+const char *connect_cause_name(enum connect_cause cause)
 {
-    free(shard->items);
-    shard->items = NULL;
+    return cause_names[cause];
 }
 
 /* The struct is nothing but counters. */

@@ -1,6 +1,7 @@
 /*
- * What is counted. Each worker counts for itself, with plain stores, for each cluster and direction; whoever reads adds
- * the workers up. So counting costs no atomic read-modify-write and shares no cache line.
+ * What is counted. Each worker counts for itself, with plain stores, for each cluster and direction (struct
+ * cluster_shard); whoever reads adds the workers up. So counting costs no atomic read-modify-write and shares no cache
+ * line.
  *
  * Thread: written by the owning worker, read by any.
  */
@@ -42,20 +43,8 @@ struct counters {
     uint64_t faults[FAULT_KIND_COUNT]; /* injected */
 };
 
-/* One worker's: `clusters` × DIRECTION_COUNT. */
-struct counter_shard {
-    struct counters *items;
-    size_t clusters;
-};
-
-int counter_shard_init(struct counter_shard *shard, size_t clusters);
-void counter_shard_done(struct counter_shard *shard);
-
-static inline struct counters *counter_shard_get(const struct counter_shard *shard, size_t cluster,
-                                                 enum direction direction)
-{
-    return &shard->items[cluster * DIRECTION_COUNT + direction];
-}
+const char *direction_name(enum direction direction);
+const char *connect_cause_name(enum connect_cause cause);
 
 static inline void counter_add(uint64_t *counter, uint64_t count)
 {

@@ -38,7 +38,7 @@
     X(UNHEALTHY, "unhealthy", TRANSPORT_CLOSE_RESET,                                                                \
       "A health check found its endpoint unhealthy, and close_on_unhealthy is set.")                                \
     X(ENDPOINT_REMOVED, "endpoint_removed", TRANSPORT_CLOSE_RESET,                                                  \
-      "Discovery no longer finds its endpoint, and close_on_removal is set.")                                       \
+      "Its endpoint or cluster is gone, and close_on_removal is set, or 32 reloads have passed.")                   \
     X(FAULT_REFUSE, "fault_refuse", TRANSPORT_CLOSE_RESET, "An injected fault, faults.refuse.")                     \
     X(FAULT_RESET, "fault_reset", TRANSPORT_CLOSE_RESET, "An injected fault, faults.reset.")                        \
     X(CLIENT_DEAD, "client_dead", TRANSPORT_CLOSE_RESET, "The client acknowledged nothing for timeouts.dead_peer.") \

@@ -4,21 +4,22 @@
 
 #include "base/macros.h"
 #include "proxy/upstream/balancer.h"
+#include "proxy/upstream/cluster_endpoints.h"
 
 /* Calls `each` for every cluster and direction that has had a connection. */
-static void for_each_row(const struct counter_view *view, struct strbuf *text,
+static void for_each_row(const struct cluster_set *set, struct strbuf *text,
                          void (*each)(const struct counters *sum, const char *labels, struct strbuf *text))
 {
-    for (size_t cluster = 0; view->clusters && cluster < view->clusters->count; cluster++) {
+    for (size_t cluster = 0; set && cluster < set->count; cluster++) {
         for (enum direction direction = 0; direction < DIRECTION_COUNT; direction++) {
-            struct counters sum = counter_view_sum(view, cluster, direction);
+            struct counters sum = cluster_state_count(set->clusters[cluster].state, direction);
             struct strbuf labels;
 
             if (sum.opened == 0)
                 continue;
             strbuf_init(&labels, 512);
             strbuf_printf(&labels, "direction=\"%s\",cluster=\"%s\"", direction_name(direction),
-                          view->clusters->clusters[cluster].config->name);
+                          set->clusters[cluster].config->name);
             each(&sum, labels.text, text);
             strbuf_done(&labels);
         }
@@ -88,32 +89,31 @@ static void append_faults(const struct counters *sum, const char *labels, struct
     }
 }
 
-static void append_cluster_gauge(const struct counter_view *view, struct strbuf *text, const char *name,
+static void append_cluster_gauge(const struct cluster_set *set, struct strbuf *text, const char *name,
                                  unsigned long (*value)(struct cluster *cluster))
 {
-    for (size_t i = 0; view->clusters && i < view->clusters->count; i++)
-        strbuf_printf(text, "%s{cluster=\"%s\"} %lu\n", name, view->clusters->clusters[i].config->name,
-                      value(&view->clusters->clusters[i]));
+    for (size_t i = 0; set && i < set->count; i++)
+        strbuf_printf(text, "%s{cluster=\"%s\"} %lu\n", name, set->clusters[i].config->name, value(&set->clusters[i]));
 }
 
 static unsigned long pending_of(struct cluster *cluster)
 {
-    return atomic_load_explicit(&cluster->pending.count, memory_order_relaxed);
+    return atomic_load_explicit(&cluster->state->pending.count, memory_order_relaxed);
 }
 
 static unsigned long pending_overflows_of(struct cluster *cluster)
 {
-    return atomic_load_explicit(&cluster->pending_overflows, memory_order_relaxed);
+    return atomic_load_explicit(&cluster->state->pending_overflows, memory_order_relaxed);
 }
 
 static unsigned long retry_overflows_of(struct cluster *cluster)
 {
-    return atomic_load_explicit(&cluster->retry_overflows, memory_order_relaxed);
+    return atomic_load_explicit(&cluster->state->retry_overflows, memory_order_relaxed);
 }
 
 static unsigned long endpoints_of(struct cluster *cluster)
 {
-    struct endpoint_set *set = cluster_get_endpoints(cluster);
+    struct endpoint_set *set = cluster_get_endpoints(cluster->state);
     unsigned long count = set ? set->count : 0;
 
     endpoint_set_unref(set);
@@ -122,7 +122,7 @@ static unsigned long endpoints_of(struct cluster *cluster)
 
 static unsigned long healthy_of(struct cluster *cluster)
 {
-    struct endpoint_set *set = cluster_get_endpoints(cluster);
+    struct endpoint_set *set = cluster_get_endpoints(cluster->state);
     unsigned long count = set ? balancer_count_healthy(set) : 0;
 
     endpoint_set_unref(set);
@@ -131,12 +131,12 @@ static unsigned long healthy_of(struct cluster *cluster)
 
 static unsigned long faults_of(struct cluster *cluster)
 {
-    return faults_are_on(&cluster->faults);
+    return faults_are_on(&cluster->state->faults);
 }
 
 static unsigned long ejections_of(struct cluster *cluster)
 {
-    return atomic_load_explicit(&cluster->ejections, memory_order_relaxed);
+    return atomic_load_explicit(&cluster->state->ejections, memory_order_relaxed);
 }
 
 static const struct {
@@ -155,44 +155,60 @@ static const struct {
     { "outrigger_cluster_ejections_total", "counter", "Endpoints that outlier_detection ejected.", ejections_of },
 };
 
-static void append_match_ties(const struct counter_view *view, struct strbuf *text)
+static void append_match_ties(struct cluster_set *set, struct strbuf *text)
 {
     struct route_table *table;
 
-    if (!view->clusters)
+    if (!set)
         return;
-    table = router_get(&view->clusters->router);
+    table = router_get(&set->router);
     begin_family(text, "outrigger_match_ties", "gauge",
                  "Addresses of hosts that match as closely as another cluster's; the first in the file has them.");
     strbuf_printf(text, "outrigger_match_ties %zu\n", table->ties);
     route_table_unref(table);
 }
 
-void prometheus_append(const struct counter_view *view, bool ready, struct strbuf *text)
+static void append_configuration(const struct status_configuration *configuration, struct strbuf *text)
+{
+    begin_family(text, "outrigger_config_reloads_total", "counter", "Reloads of the configuration, by outcome.");
+    strbuf_printf(text, "outrigger_config_reloads_total{outcome=\"succeeded\"} %" PRIu64 "\n",
+                  configuration->succeeded);
+    strbuf_printf(text, "outrigger_config_reloads_total{outcome=\"refused\"} %" PRIu64 "\n", configuration->refused);
+    begin_family(text, "outrigger_config_last_reload_successful", "gauge",
+                 "0 when the configuration's file was refused the last time, and an older one is in force.");
+    strbuf_printf(text, "outrigger_config_last_reload_successful %d\n", configuration->problem == NULL);
+    begin_family(text, "outrigger_config_last_reload_success_timestamp_seconds", "gauge",
+                 "When the configuration was last loaded, or found unchanged.");
+    strbuf_printf(text, "outrigger_config_last_reload_success_timestamp_seconds %.3f\n", configuration->succeeded_s);
+}
+
+void prometheus_append(struct cluster_set *set, bool ready, const struct status_configuration *configuration,
+                       struct strbuf *text)
 {
     begin_family(text, "outrigger_build_info", "gauge", "Always 1; the version is a label.");
     strbuf_append(text, "outrigger_build_info{version=\"" OUTRIGGER_VERSION "\"} 1\n");
     begin_family(text, "outrigger_ready", "gauge", "Whether the proxy is ready.");
     strbuf_printf(text, "outrigger_ready %d\n", ready);
+    append_configuration(configuration, text);
     begin_family(text, "outrigger_connections_opened_total", "counter", "Connections that were accepted.");
-    for_each_row(view, text, append_opened);
+    for_each_row(set, text, append_opened);
     begin_family(text, "outrigger_connections_active", "gauge", "Connections that are open.");
-    for_each_row(view, text, append_active);
+    for_each_row(set, text, append_active);
     begin_family(text, "outrigger_connections_ended_total", "counter", "Connections that ended, by reason.");
-    for_each_row(view, text, append_ended);
+    for_each_row(set, text, append_ended);
     begin_family(text, "outrigger_received_bytes_total", "counter", "Bytes read from each side.");
-    for_each_row(view, text, append_bytes);
+    for_each_row(set, text, append_bytes);
     begin_family(text, "outrigger_retries_total", "counter", "Attempts after the first.");
-    for_each_row(view, text, append_retries);
+    for_each_row(set, text, append_retries);
     begin_family(text, "outrigger_hedges_total", "counter", "Attempts that began beside one that was under way.");
-    for_each_row(view, text, append_hedges);
+    for_each_row(set, text, append_hedges);
     begin_family(text, "outrigger_connect_failures_total", "counter", "Attempts that failed, by cause.");
-    for_each_row(view, text, append_connect_failures);
+    for_each_row(set, text, append_connect_failures);
     begin_family(text, "outrigger_faults_injected_total", "counter", "Faults that were injected on purpose.");
-    for_each_row(view, text, append_faults);
+    for_each_row(set, text, append_faults);
     for (size_t i = 0; i < ARRAY_SIZE(cluster_families); i++) {
         begin_family(text, cluster_families[i].name, cluster_families[i].type, cluster_families[i].help);
-        append_cluster_gauge(view, text, cluster_families[i].name, cluster_families[i].value);
+        append_cluster_gauge(set, text, cluster_families[i].name, cluster_families[i].value);
     }
-    append_match_ties(view, text);
+    append_match_ties(set, text);
 }

@@ -4,6 +4,8 @@
 #include <stdbool.h>
 
 #include "base/strbuf.h"
-#include "proxy/observe/counter_view.h"
+#include "proxy/observe/status.h"
 
-void prometheus_append(const struct counter_view *view, bool ready, struct strbuf *text);
+/* `set` is NULL before there are clusters. */
+void prometheus_append(struct cluster_set *set, bool ready, const struct status_configuration *configuration,
+                       struct strbuf *text);

@@ -4,7 +4,15 @@
 #include <stdint.h>
 
 #include "base/strbuf.h"
-#include "proxy/observe/counter_view.h"
+#include "proxy/upstream/cluster.h"
+
+/* The configuration's file, and what came of loading it again. */
+struct status_configuration {
+    const char *path;
+    uint64_t succeeded, refused;   /* reloads */
+    double succeeded_s, refused_s; /* the last ones, since the epoch; the first also counts the start; 0: never */
+    const char *problem;           /* why the last one was refused; NULL: it was not */
+};
 
 struct status_process {
     const char *state;
@@ -12,7 +20,9 @@ struct status_process {
     uint64_t uptime_ms;
     double starting_s, ready_s, draining_s; /* when each state began, since the epoch; 0: not yet */
     unsigned active, max_connections, workers;
+    const struct status_configuration *configuration;
 };
 
-void status_append_json(const struct status_process *process, const struct counter_view *view, struct strbuf *text);
-void status_append_text(const struct status_process *process, const struct counter_view *view, struct strbuf *text);
+/* `set` is NULL before there are clusters. */
+void status_append_json(const struct status_process *process, const struct cluster_set *set, struct strbuf *text);
+void status_append_text(const struct status_process *process, const struct cluster_set *set, struct strbuf *text);

@@ -2,6 +2,7 @@
 #include <stdlib.h>
 
 #include "proxy/observe/status.h"
+#include "proxy/upstream/cluster_endpoints.h"
 
 static json_t *json_count(uint64_t count)
 {
@@ -50,10 +51,10 @@ static const char *const discovery_names[] = {
     [DISCOVERY_STATIC] = "static", [DISCOVERY_DNS] = "dns", [DISCOVERY_ORIGINAL_DESTINATION] = "original_destination"
 };
 
-static json_t *describe_cluster(const struct counter_view *view, struct cluster *cluster)
+static json_t *describe_cluster(struct cluster *cluster)
 {
     json_t *endpoints = json_array(), *traffic = json_array();
-    struct endpoint_set *set = cluster_get_endpoints(cluster);
+    struct endpoint_set *set = cluster_get_endpoints(cluster->state);
     struct strbuf faults;
     json_t *described;
 
@@ -61,41 +62,50 @@ static json_t *describe_cluster(const struct counter_view *view, struct cluster 
         json_array_append_new(endpoints, describe_endpoint(set->slots[i].endpoint));
     endpoint_set_unref(set);
     strbuf_init(&faults, 512);
-    faults_append_text(&cluster->faults, &faults);
+    faults_append_text(&cluster->state->faults, &faults);
     for (enum direction direction = 0; direction < DIRECTION_COUNT; direction++) {
-        struct counters sum = counter_view_sum(view, cluster->index, direction);
+        struct counters sum = cluster_state_count(cluster->state, direction);
 
         if (sum.opened > 0)
             json_array_append_new(traffic, describe_direction(&sum, direction));
     }
-    described = json_pack("{s:s, s:s, s:i, s:i, s:o, s:o, s:s, s:o, s:o}", "name", cluster->config->name, "discovery",
-                          discovery_names[cluster->config->discovery], "active",
-                          (int)atomic_load_explicit(&cluster->active, memory_order_relaxed), "pending",
-                          (int)atomic_load_explicit(&cluster->pending.count, memory_order_relaxed), "pending_overflows",
-                          json_count(atomic_load_explicit(&cluster->pending_overflows, memory_order_relaxed)),
-                          "retry_overflows",
-                          json_count(atomic_load_explicit(&cluster->retry_overflows, memory_order_relaxed)), "faults",
-                          faults.text, "endpoints", endpoints, "traffic", traffic);
+    described = json_pack(
+        "{s:s, s:s, s:i, s:i, s:o, s:o, s:s, s:o, s:o}", "name", cluster->config->name, "discovery",
+        discovery_names[cluster->config->discovery], "active",
+        (int)atomic_load_explicit(&cluster->state->active, memory_order_relaxed), "pending",
+        (int)atomic_load_explicit(&cluster->state->pending.count, memory_order_relaxed), "pending_overflows",
+        json_count(atomic_load_explicit(&cluster->state->pending_overflows, memory_order_relaxed)), "retry_overflows",
+        json_count(atomic_load_explicit(&cluster->state->retry_overflows, memory_order_relaxed)), "faults", faults.text,
+        "endpoints", endpoints, "traffic", traffic);
     strbuf_done(&faults);
     return described;
 }
 
-void status_append_json(const struct status_process *process, const struct counter_view *view, struct strbuf *text)
+static json_t *describe_configuration(const struct status_configuration *configuration)
+{
+    return json_pack("{s:s, s:o, s:o, s:o, s:o, s:o}", "path", configuration->path, "reloads",
+                     json_count(configuration->succeeded), "refused", json_count(configuration->refused), "loaded",
+                     json_time(configuration->succeeded_s), "last_refused", json_time(configuration->refused_s),
+                     "problem", configuration->problem ? json_string(configuration->problem) : json_null());
+}
+
+void status_append_json(const struct status_process *process, const struct cluster_set *set, struct strbuf *text)
 {
     json_t *clusters = json_array(), *status;
     struct strbuf list;
     char *json;
 
-    for (size_t i = 0; view->clusters && i < view->clusters->count; i++)
-        json_array_append_new(clusters, describe_cluster(view, &view->clusters->clusters[i]));
+    for (size_t i = 0; set && i < set->count; i++)
+        json_array_append_new(clusters, describe_cluster(&set->clusters[i]));
     strbuf_init(&list, 2048);
     strbuf_printf(&list, "[%s]", process->blockers);
-    status = json_pack("{s:s, s:s, s:o, s:f, s:{s:o, s:o, s:o}, s:i, s:{s:i, s:i}, s:o}", "version", OUTRIGGER_VERSION,
-                       "state", process->state, "blockers", json_loads(list.text, 0, NULL), "uptime_seconds",
-                       (double)process->uptime_ms / 1000, "since", "starting", json_time(process->starting_s), "ready",
-                       json_time(process->ready_s), "draining", json_time(process->draining_s), "workers",
-                       (int)process->workers, "connections", "active", (int)process->active, "max",
-                       (int)process->max_connections, "clusters", clusters);
+    status = json_pack("{s:s, s:s, s:o, s:f, s:{s:o, s:o, s:o}, s:i, s:{s:i, s:i}, s:o, s:o}", "version",
+                       OUTRIGGER_VERSION, "state", process->state, "blockers", json_loads(list.text, 0, NULL),
+                       "uptime_seconds", (double)process->uptime_ms / 1000, "since", "starting",
+                       json_time(process->starting_s), "ready", json_time(process->ready_s), "draining",
+                       json_time(process->draining_s), "workers", (int)process->workers, "connections", "active",
+                       (int)process->active, "max", (int)process->max_connections, "configuration",
+                       describe_configuration(process->configuration), "clusters", clusters);
     strbuf_done(&list);
     json = json_dumps(status, JSON_INDENT(2));
     strbuf_append(text, json ? json : "{}");

@@ -6,6 +6,7 @@
 #include "base/macros.h"
 #include "base/units.h"
 #include "proxy/observe/status.h"
+#include "proxy/upstream/cluster_endpoints.h"
 
 /* 1234567 as "1.2 MiB". */
 static const char *format_bytes(uint64_t bytes, char *text, size_t size)
@@ -47,20 +48,20 @@ static void append_reasons(const struct counters *sum, struct strbuf *text)
     }
 }
 
-static void append_traffic(const struct counter_view *view, struct strbuf *text)
+static void append_traffic(const struct cluster_set *set, struct strbuf *text)
 {
     strbuf_printf(text, "\n%-9s %-20s %9s %7s %11s %11s %8s  %s\n", "DIRECTION", "CLUSTER", "OPENED", "ACTIVE",
                   "FROM CLIENT", "FROM UPSTR.", "RETRIES", "ENDED");
-    for (size_t i = 0; i < view->clusters->count; i++) {
+    for (size_t i = 0; i < set->count; i++) {
         for (enum direction direction = 0; direction < DIRECTION_COUNT; direction++) {
-            struct counters sum = counter_view_sum(view, i, direction);
+            struct counters sum = cluster_state_count(set->clusters[i].state, direction);
             uint64_t ended = counters_ended(&sum);
             char from_client[24], from_upstream[24];
 
             if (sum.opened == 0)
                 continue;
             strbuf_printf(text, "%-9s %-20s %9" PRIu64 " %7" PRIu64 " %11s %11s %8" PRIu64 "  ",
-                          direction_name(direction), view->clusters->clusters[i].config->name, sum.opened,
+                          direction_name(direction), set->clusters[i].config->name, sum.opened,
                           sum.opened > ended ? sum.opened - ended : 0,
                           format_bytes(sum.bytes_to_upstream, from_client, sizeof from_client),
                           format_bytes(sum.bytes_to_client, from_upstream, sizeof from_upstream), sum.retries);
@@ -71,29 +72,29 @@ static void append_traffic(const struct counter_view *view, struct strbuf *text)
 }
 
 /* A warning, since they are easily forgotten. */
-static void append_faults(const struct counter_view *view, struct strbuf *text)
+static void append_faults(const struct cluster_set *set, struct strbuf *text)
 {
-    for (size_t i = 0; i < view->clusters->count; i++) {
-        struct cluster *cluster = &view->clusters->clusters[i];
+    for (size_t i = 0; i < set->count; i++) {
+        struct cluster *cluster = &set->clusters[i];
 
-        if (!faults_are_on(&cluster->faults))
+        if (!faults_are_on(&cluster->state->faults))
             continue;
         strbuf_printf(text, "\nFAULTS are injected into cluster %s: ", cluster->config->name);
-        faults_append_text(&cluster->faults, text);
+        faults_append_text(&cluster->state->faults, text);
         strbuf_append(text, "\n");
     }
 }
 
-static void append_endpoints(const struct counter_view *view, struct strbuf *text)
+static void append_endpoints(const struct cluster_set *set, struct strbuf *text)
 {
     bool headed = false;
 
-    for (size_t i = 0; i < view->clusters->count; i++) {
-        struct cluster *cluster = &view->clusters->clusters[i];
-        struct endpoint_set *set = cluster_get_endpoints(cluster);
+    for (size_t i = 0; i < set->count; i++) {
+        struct cluster *cluster = &set->clusters[i];
+        struct endpoint_set *endpoints = cluster_get_endpoints(cluster->state);
 
-        for (size_t j = 0; set && j < set->count; j++) {
-            const struct endpoint *endpoint = set->slots[j].endpoint;
+        for (size_t j = 0; endpoints && j < endpoints->count; j++) {
+            const struct endpoint *endpoint = endpoints->slots[j].endpoint;
             char address[SOCKADDR_TEXT_SIZE];
 
             if (!headed)
@@ -106,11 +107,22 @@ static void append_endpoints(const struct counter_view *view, struct strbuf *tex
                           atomic_load_explicit(&endpoint->connects, memory_order_relaxed),
                           atomic_load_explicit(&endpoint->connect_failures, memory_order_relaxed));
         }
-        endpoint_set_unref(set);
+        endpoint_set_unref(endpoints);
     }
 }
 
-void status_append_text(const struct status_process *process, const struct counter_view *view, struct strbuf *text)
+static void append_configuration(const struct status_configuration *configuration, struct strbuf *text)
+{
+    strbuf_printf(text, "\nconfiguration %s:", configuration->path);
+    append_time(text, "loaded", configuration->succeeded_s);
+    if (configuration->problem) {
+        append_time(text, "refused since", configuration->refused_s);
+        strbuf_printf(text, "\n%s", configuration->problem);
+    } else
+        strbuf_append(text, "\n");
+}
+
+void status_append_text(const struct status_process *process, const struct cluster_set *set, struct strbuf *text)
 {
     char uptime[UNITS_TEXT_SIZE];
 
@@ -123,10 +135,10 @@ void status_append_text(const struct status_process *process, const struct count
     append_time(text, "starting", process->starting_s);
     append_time(text, "ready", process->ready_s);
     append_time(text, "draining", process->draining_s);
-    strbuf_append(text, "\n");
-    if (!view->clusters)
+    append_configuration(process->configuration, text);
+    if (!set)
         return;
-    append_traffic(view, text);
-    append_endpoints(view, text);
-    append_faults(view, text);
+    append_traffic(set, text);
+    append_endpoints(set, text);
+    append_faults(set, text);
 }

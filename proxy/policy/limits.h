@@ -13,7 +13,7 @@
 
 struct limits {
     atomic_uint connections;
-    unsigned max_connections;
+    atomic_uint max_connections; /* a reload may change it */
     atomic_uint hedges, strays;
 };
 
@@ -37,7 +37,7 @@ static inline bool limits_acquire(struct limits *limits)
     unsigned count = atomic_load_explicit(&limits->connections, memory_order_relaxed);
 
     do {
-        if (count >= limits->max_connections)
+        if (count >= atomic_load_explicit(&limits->max_connections, memory_order_relaxed))
             return false;
     } while (!atomic_compare_exchange_weak_explicit(&limits->connections, &count, count + 1, memory_order_relaxed,
                                                     memory_order_relaxed));

@@ -15,8 +15,6 @@
 /* A worker whose loop has not turned for this long is stuck. */
 #define STUCK_MS 5000
 
-#define MOST_WORKERS 64 /* as `workers` allows */
-
 #define JSON       "application/json"
 #define PROMETHEUS "text/plain; version=0.0.4; charset=utf-8"
 
@@ -59,20 +57,16 @@ static void run_live(void *owner, const struct http_request *request, struct htt
     strbuf_append(&response->body, "live\n");
 }
 
-/* The workers' shards; `shards` has MOST_WORKERS places. */
-static struct counter_view view_counters(const struct process *process, const struct counter_shard **shards)
+/* NULL before there are any. */
+static struct cluster_set *clusters_of(const struct process *process)
 {
-    for (unsigned i = 0; i < process->workers_ready; i++)
-        shards[i] = &process->shared.workers[i].counters;
-    return (struct counter_view){ process->shared.clusters, shards, process->workers_ready };
+    return process->snapshot ? process->snapshot->clusters : NULL;
 }
 
 static void run_status(void *owner, const struct http_request *request, struct http_response *response)
 {
     const struct process *process = owner;
     const struct lifecycle *lifecycle = &process->lifecycle;
-    const struct counter_shard *shards[MOST_WORKERS];
-    struct counter_view view = view_counters(process, shards);
     struct strbuf blockers;
     struct status_process about = {
         .state = lifecycle_state_name(lifecycle->state),
@@ -83,16 +77,17 @@ static void run_status(void *owner, const struct http_request *request, struct h
         .active = process_active_connections(process),
         .max_connections = process->shared.limits.max_connections,
         .workers = process->workers_ready,
+        .configuration = &process->reload.status,
     };
 
     strbuf_init(&blockers, 1024);
     readiness_append_blockers(&lifecycle->readiness, "\"", &blockers);
     about.blockers = blockers.text;
     if (request->wants_text)
-        status_append_text(&about, &view, &response->body);
+        status_append_text(&about, clusters_of(process), &response->body);
     else {
         response->content_type = JSON;
-        status_append_json(&about, &view, &response->body);
+        status_append_json(&about, clusters_of(process), &response->body);
     }
     strbuf_done(&blockers);
 }
@@ -100,12 +95,24 @@ static void run_status(void *owner, const struct http_request *request, struct h
 static void run_metrics(void *owner, const struct http_request *request, struct http_response *response)
 {
     const struct process *process = owner;
-    const struct counter_shard *shards[MOST_WORKERS];
-    struct counter_view view = view_counters(process, shards);
 
     (void)request;
     response->content_type = PROMETHEUS;
-    prometheus_append(&view, readiness_is_ready(&process->lifecycle.readiness), &response->body);
+    prometheus_append(clusters_of(process), readiness_is_ready(&process->lifecycle.readiness), &process->reload.status,
+                      &response->body);
+}
+
+static void run_reload(void *owner, const struct http_request *request, struct http_response *response)
+{
+    int r = reload_run(owner, &response->body);
+
+    (void)request;
+    if (r == -EINVAL)
+        response->status = 400;
+    else if (r == -EBUSY)
+        response->status = 503;
+    else if (r < 0 && r != -EALREADY)
+        response->status = 500;
 }
 
 static void run_drain(void *owner, const struct http_request *request, struct http_response *response)
@@ -138,7 +145,7 @@ static void run_quit(void *owner, const struct http_request *request, struct htt
 static struct cluster *find_cluster(struct process *process, const struct http_request *request,
                                     struct http_response *response)
 {
-    struct cluster_set *clusters = process->shared.clusters;
+    struct cluster_set *clusters = clusters_of(process);
     struct cluster *cluster = clusters ? cluster_set_find(clusters, request->name) : NULL;
     const char *names[64];
     size_t count = 0;
@@ -162,7 +169,7 @@ static void tell_faults(struct cluster *cluster, struct http_response *response)
     size_t begin = response->body.length;
 
     strbuf_printf(&response->body, "cluster %s: faults: ", cluster->config->name);
-    faults_append_text(&cluster->faults, &response->body);
+    faults_append_text(&cluster->state->faults, &response->body);
     if (!strbuf_failed(&response->body))
         log_warning("%s", response->body.text + begin);
     strbuf_append(&response->body, "\n");
@@ -185,7 +192,7 @@ static void run_set_faults(void *owner, const struct http_request *request, stru
             free(errors);
         return;
     }
-    faults_set(&cluster->faults, &faults);
+    faults_set(&cluster->state->faults, &faults);
     tell_faults(cluster, response);
 }
 
@@ -195,7 +202,7 @@ static void run_clear_faults(void *owner, const struct http_request *request, st
 
     if (!cluster)
         return;
-    faults_set(&cluster->faults, &cluster->config->faults);
+    faults_set(&cluster->state->faults, &cluster->config->faults);
     tell_faults(cluster, response);
 }
 
@@ -204,6 +211,7 @@ static const struct control_command commands[] = {
     { "GET", "/healthz/live", CONTROL_READ, true, run_live },
     { "GET", "/metrics", CONTROL_READ, true, run_metrics },
     { "GET", "/status", CONTROL_READ, false, run_status },
+    { "POST", "/reload", CONTROL_CHANGE, false, run_reload },
     { "POST", "/drain", CONTROL_CHANGE, false, run_drain },
     { "POST", "/quit", CONTROL_QUIT, false, run_quit },
     { "POST", "/faults/", CONTROL_CHANGE, false, run_set_faults },
@@ -228,7 +236,7 @@ static bool rules_match(const struct uid_rules *rules, uid_t uid)
 
 static bool is_allowed(void *owner, uid_t uid, enum control_permission permission)
 {
-    const struct control_config *control = &((struct process *)owner)->config->control;
+    const struct control_config *control = &((struct process *)owner)->snapshot->config->control;
 
     return rules_match(&control->allow.all, uid) ||
            (permission == CONTROL_READ && rules_match(&control->allow.read, uid)) ||

@@ -12,10 +12,14 @@
 #include "base/log.h"
 #include "base/macros.h"
 #include "proxy/process/commands.h"
+#include "proxy/process/configuration.h"
 #include "proxy/process/startup.h"
+#include "proxy/process/upstreams.h"
 
 /* How often the lifecycle looks at the clock. */
 #define LIFECYCLE_EVERY_MS 20
+
+#define MOST_RELOAD_TEXT (64 * 1024)
 
 unsigned process_active_connections(const struct process *process)
 {
@@ -93,13 +97,15 @@ static void on_end_signal(evutil_socket_t number, short what, void *argument)
     process_quit(argument);
 }
 
-/* Its default, to end the process, would cut every connection. */
 static void on_reload_signal(evutil_socket_t number, short what, void *argument)
 {
+    struct strbuf text;
+
     (void)number;
     (void)what;
-    (void)argument;
-    log_warning("SIGHUP: reloading is not supported yet; restart for a new configuration");
+    strbuf_init(&text, MOST_RELOAD_TEXT);
+    reload_run(argument, &text);
+    strbuf_done(&text);
 }
 
 static int watch_signals(struct process *process)
@@ -121,28 +127,36 @@ static int watch_signals(struct process *process)
     return 0;
 }
 
-static int start(struct process *process)
+static int start(struct process *process, struct config *config, const char *config_path)
 {
     int r;
 
     process->base = event_base_new();
-    if (!process->base)
+    if (!process->base) {
+        config_free(config);
         return -ENOMEM;
+    }
     event_assign(&process->lifecycle_tick, process->base, -1, EV_PERSIST, on_lifecycle_tick, process);
-    r = watch_signals(process);
-    if (r < 0)
-        return r;
-    startup_set_limits(process);
+    reload_init(process, config_path);
     commands_init(process);
-    r = startup_open_control(process);
-    if (r < 0)
+    r = watch_signals(process);
+    if (r == 0)
+        r = startup_make_workers(process, config);
+    if (r == 0)
+        r = startup_open_control(process, config);
+    if (r < 0) {
+        config_free(config);
         return r;
+    }
     lifecycle_unblock(&process->lifecycle, READINESS_CONFIGURATION);
-    r = startup_start_workers(process);
+    r = configuration_apply(process, config);
+    if (r == 0)
+        r = startup_start_workers(process);
     if (r < 0)
         return r;
     lifecycle_unblock(&process->lifecycle, READINESS_LISTENERS);
-    startup_await_endpoints(process);
+    upstreams_await(process);
+    reload_begin(process);
     return 0;
 }
 
@@ -152,18 +166,18 @@ static void end(struct process *process)
         worker_ask_to_stop(&process->shared.workers[i]);
     for (unsigned i = 0; i < process->workers_ready; i++)
         worker_wait_for_stop(&process->shared.workers[i]);
-    dns_resolver_free(process->resolver);
-    discovery_free(process->discovery);
-    match_hosts_free(process->match_hosts);
-    health_checker_free(process->health_checker);
+    reload_done(process);
     http_server_free(process->control);
     http_server_free(process->health);
-    if (process->owns_control_path)
-        unlink(process->config->control.path);
+    if (process->control_path)
+        unlink(process->control_path);
+    free(process->control_path);
     for (unsigned i = 0; i < process->workers_ready; i++)
         worker_done(&process->shared.workers[i]);
     free(process->shared.workers);
-    cluster_set_free(process->shared.clusters);
+    configuration_free_all(process);
+    dns_resolver_free(process->resolver);
+    cluster_registry_done(&process->clusters);
     transparent_ports_free(process->shared.transparent_ports);
     for (unsigned i = 0; i < process->signal_count; i++)
         event_del(&process->signals[i]);
@@ -171,10 +185,15 @@ static void end(struct process *process)
         event_del(&process->lifecycle_tick);
         event_base_free(process->base);
     }
-    config_free(process->config);
 }
 
-int process_run(struct config *config)
+void process_close_lost(struct process *process)
+{
+    for (unsigned i = 0; i < process->workers_ready; i++)
+        worker_close_lost(&process->shared.workers[i]);
+}
+
+int process_run(struct config *config, const char *config_path)
 {
     static const struct lifecycle_actions actions = { stop_inbound, inbound_is_stopped, count_connections, exit_loop };
     struct process *process = calloc(1, sizeof *process);
@@ -184,11 +203,11 @@ int process_run(struct config *config)
         config_free(config);
         return 1;
     }
-    process->config = config;
+    list_init(&process->snapshots);
     process->started_ms = clock_now_ms();
     log_configure((enum log_level)config->log.level, (enum log_format)config->log.format);
     lifecycle_init(&process->lifecycle, &config->drain, &actions, process);
-    r = start(process);
+    r = start(process, config, config_path);
     if (r == 0)
         event_base_loop(process->base, 0);
     else

@@ -11,36 +11,40 @@
 #include "control/server.h"
 #include "proxy/config/config.h"
 #include "proxy/process/lifecycle.h"
-#include "proxy/upstream/discovery.h"
-#include "proxy/upstream/health_check.h"
-#include "proxy/upstream/match_hosts.h"
+#include "proxy/process/reload.h"
+#include "proxy/upstream/dns.h"
 #include "proxy/worker/worker.h"
 
 struct process {
-    struct config *config;
     struct event_base *base;
     struct worker_shared shared;
     unsigned workers_ready; /* how many of shared.workers are initialised */
+    struct cluster_registry clusters;
+    struct list_node snapshots; /* the one in force, and older ones that connections stay with */
+    struct snapshot *snapshot;  /* the one in force */
+    struct upstreams *upstreams;
+    struct dns_resolver *resolver; /* NULL: there have been no names so far */
     struct lifecycle lifecycle;
+    struct reload reload;
     struct control_server_config commands;
     struct http_server *control, *health;
-    struct health_checker *health_checker;
-    struct dns_resolver *resolver; /* NULL: there are no names, and neither of the next two */
-    struct discoverer *discovery;
-    struct match_hosts *match_hosts;
     struct event lifecycle_tick; /* while draining */
     struct event signals[3];
     unsigned signal_count;
     uint64_t started_ms;
-    bool owns_control_path;
+    char *control_path;      /* once it is ours */
     bool looks_at_endpoints; /* readiness waits for those of required clusters */
 };
 
 /*
  * Runs the proxy with `config`, which it takes over, until it is told to end.
+ * config_path  where `config` came from, for reloads; NULL: the default path, or the built-in one
  * Returns the exit code: 0 after an orderly end, 1 when it could not start; that was logged.
  */
-int process_run(struct config *config);
+int process_run(struct config *config, const char *config_path);
+
+/* Ends connections whose endpoint is down or gone, where the configuration says so. */
+void process_close_lost(struct process *process);
 
 /* Begins to drain; or drains, then ends. */
 void process_drain(struct process *process);

@@ -1,38 +1,22 @@
 /*
- * Clusters while the proxy runs: the configuration's, with their endpoints and the counts that all workers share.
- * Owner: the process. Thread: any, but for what says otherwise.
+ * The clusters of one configuration, with what they have become while the proxy runs.
+ * Owner: the configuration's snapshot. Thread: any, but for what says otherwise.
  */
 #pragma once
 
-#include <pthread.h>
-#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 
 #include "proxy/config/model.h"
-#include "proxy/policy/faults.h"
 #include "proxy/upstream/balancer.h"
-#include "proxy/upstream/endpoint_set.h"
-#include "proxy/upstream/retry_budget.h"
+#include "proxy/upstream/cluster_state.h"
 #include "proxy/upstream/router.h"
-#include "proxy/upstream/wait_queue.h"
 
 struct cluster {
     const struct cluster_config *config; /* borrowed from the configuration */
     const char *zone;                    /* the proxy's own; NULL: not known */
     size_t index;                        /* in the set */
-    pthread_mutex_t mutex;               /* of `endpoints`, and of changes of their health */
-    struct endpoint_set *endpoints;      /* the newest; read by cluster_view_get(). NULL for original_destination */
-    atomic_uint generation;              /* changes with `endpoints` */
-    atomic_bool is_impaired;             /* some endpoint is not healthy */
-    atomic_uint turn;                    /* connections so far */
-    atomic_uint active;                  /* connections */
-    atomic_uint retrying;                /* of them, that are being retried */
-    struct wait_queue pending;
-    struct retry_budget budget;
-    atomic_ulong pending_overflows, retry_overflows; /* refused: by max_pending; by budget or max_retries */
-    atomic_ulong ejections;
-    struct faults faults;
+    struct cluster_state *state;         /* a reference: the set's */
 };
 
 struct cluster_set {
@@ -45,39 +29,27 @@ struct cluster_set {
 };
 
 /*
+ * Nothing is in force with it yet.
+ *
+ * registry     the states that there are; `config` and `registry` are borrowed and must live longer
  * ret_set      set on success only; release with cluster_set_free()
- * `config` is borrowed and must live longer. Returns 0 or -ENOMEM.
+ * Returns 0 or -ENOMEM. Thread: the main thread.
  */
-int cluster_set_new(const struct config *config, uint64_t now_ms, struct cluster_set **ret_set);
+int cluster_set_new(const struct config *config, struct cluster_registry *registry, uint64_t now_ms,
+                    struct cluster_set **ret_set);
 void cluster_set_free(struct cluster_set *set);
+
+/*
+ * Puts it in force: from now on its limits, its faults where they are others than before, and its endpoints, but those
+ * of clusters with names, which are discovery's. Returns 0, or -ENOMEM when some endpoints are still the old ones.
+ * ret_changed  some cluster has other endpoints. Thread: the main thread.
+ */
+int cluster_set_publish(struct cluster_set *set, uint64_t now_ms, bool *ret_changed);
 
 /* What a captured inbound connection to `port` uses. */
 struct cluster *cluster_set_match_inbound(const struct cluster_set *set, uint16_t port);
 
 struct cluster *cluster_set_find(const struct cluster_set *set, const char *name);
-
-/* One thread's view of a cluster's endpoints, so that looking at them takes no lock. An all-zero struct has none. */
-struct cluster_view {
-    struct endpoint_set *endpoints;
-    unsigned generation;
-};
-
-/* The newest endpoints, or NULL for original_destination. They stay until the view's next call. Thread: the view's. */
-const struct endpoint_set *cluster_view_get(struct cluster_view *view, struct cluster *cluster);
-void cluster_view_done(struct cluster_view *view);
-
-/* The newest endpoints, as a reference of the caller's; NULL for original_destination. */
-struct endpoint_set *cluster_get_endpoints(struct cluster *cluster);
-
-/* Fills in a slot for an endpoint that this entry of the configuration stands for. Borrows both. */
-void cluster_make_slot(const struct cluster *cluster, const struct endpoint_config *config, struct endpoint *endpoint,
-                       struct endpoint_slot *ret_slot);
-
-/*
- * Makes `endpoints` the cluster's, and takes the reference over. What is in the old ones alone is marked as gone.
- * Returns whether they differ.
- */
-bool cluster_publish(struct cluster *cluster, struct endpoint_set *endpoints, uint64_t now_ms);
 
 /* Takes one of the cluster's connections; false when circuit_breaker.max_connections is reached, or others wait. */
 bool cluster_acquire(struct cluster *cluster);

@@ -27,18 +27,18 @@ struct dns_resolver {
     ares_channel channel;
     bool has_channel, is_ending;
     struct list_node sockets;
-    struct list_node waiting; /* queries */
+    struct list_node waiting, asked; /* queries */
     unsigned under_way;
     bool is_starting; /* start_waiting() is at it already */
     struct event timer;
 };
 
 struct query {
-    struct list_node in_waiting;
+    struct list_node in_resolver; /* among those that wait, or that were asked */
     struct dns_resolver *resolver;
-    const char *name; /* borrowed */
+    char *name;
     sa_family_t family;
-    dns_callback *callback;
+    dns_callback *callback; /* NULL: nobody wants to know any more */
     void *owner;
 };
 
@@ -143,6 +143,7 @@ int dns_resolver_new(struct event_base *base, const struct dns_config *config, s
     resolver->base = base;
     list_init(&resolver->sockets);
     list_init(&resolver->waiting);
+    list_init(&resolver->asked);
     evtimer_assign(&resolver->timer, base, on_timer, resolver);
     resolver->has_channel = ares_init_options(&resolver->channel, &options,
                                               ARES_OPT_TIMEOUTMS | ARES_OPT_TRIES | ARES_OPT_SOCK_STATE_CB) ==
@@ -156,6 +157,13 @@ int dns_resolver_new(struct event_base *base, const struct dns_config *config, s
     return 0;
 }
 
+static void free_query(struct query *query)
+{
+    list_remove(&query->in_resolver);
+    free(query->name);
+    free(query);
+}
+
 void dns_resolver_free(struct dns_resolver *resolver)
 {
     if (!resolver)
@@ -163,12 +171,8 @@ void dns_resolver_free(struct dns_resolver *resolver)
     resolver->is_ending = true;
     if (resolver->has_channel)
         ares_destroy(resolver->channel);
-    while (!list_is_empty(&resolver->waiting)) {
-        struct query *query = CONTAINER_OF(resolver->waiting.next, struct query, in_waiting);
-
-        list_remove(&query->in_waiting);
-        free(query);
-    }
+    while (!list_is_empty(&resolver->waiting))
+        free_query(CONTAINER_OF(resolver->waiting.next, struct query, in_resolver));
     while (!list_is_empty(&resolver->sockets))
         forget_socket(CONTAINER_OF(resolver->sockets.next, struct dns_socket, in_resolver));
     evtimer_del(&resolver->timer);
@@ -235,12 +239,13 @@ static void on_answer(void *argument, int status, int timeouts, struct ares_addr
     if (answer.status < 0)
         answer.problem = ares_strerror(status);
     resolver->under_way--;
-    if (!resolver->is_ending)
+    list_remove(&query->in_resolver);
+    if (!resolver->is_ending && query->callback)
         query->callback(query->owner, &answer);
     free(addresses);
     if (found)
         ares_freeaddrinfo(found);
-    free(query);
+    free_query(query);
     if (!resolver->is_ending)
         start_waiting(resolver);
 }
@@ -252,12 +257,13 @@ static void start_waiting(struct dns_resolver *resolver)
         return;
     resolver->is_starting = true;
     while (resolver->under_way < DNS_MOST_UNDER_WAY && !list_is_empty(&resolver->waiting)) {
-        struct query *query = CONTAINER_OF(resolver->waiting.next, struct query, in_waiting);
+        struct query *query = CONTAINER_OF(resolver->waiting.next, struct query, in_resolver);
         struct ares_addrinfo_hints hints = { .ai_flags = ARES_AI_NOSORT,
                                              .ai_socktype = SOCK_STREAM,
                                              .ai_family = query->family };
 
-        list_remove(&query->in_waiting);
+        list_remove(&query->in_resolver);
+        list_append(&resolver->asked, &query->in_resolver);
         resolver->under_way++;
         ares_getaddrinfo(resolver->channel, query->name, NULL, &hints, on_answer, query);
     }
@@ -270,14 +276,36 @@ void dns_resolver_ask(struct dns_resolver *resolver, const char *name, sa_family
 {
     struct query *query = calloc(1, sizeof *query);
     struct dns_answer nothing = { .status = -ENOMEM, .problem = "out of memory" };
+    char *copy = strdup(name);
 
-    if (!query) {
+    if (!query || !copy) {
+        free(query);
+        free(copy);
         callback(owner, &nothing);
         return;
     }
     *query = (struct query){
-        .resolver = resolver, .name = name, .family = family, .callback = callback, .owner = owner
+        .resolver = resolver, .name = copy, .family = family, .callback = callback, .owner = owner
     };
-    list_append(&resolver->waiting, &query->in_waiting);
+    list_append(&resolver->waiting, &query->in_resolver);
     start_waiting(resolver);
+}
+
+void dns_resolver_forget(struct dns_resolver *resolver, const void *owner)
+{
+    struct list_node *next;
+
+    for (struct list_node *node = resolver->waiting.next; node != &resolver->waiting; node = next) {
+        struct query *query = CONTAINER_OF(node, struct query, in_resolver);
+
+        next = node->next;
+        if (query->owner == owner)
+            free_query(query);
+    }
+    for (struct list_node *node = resolver->asked.next; node != &resolver->asked; node = node->next) {
+        struct query *query = CONTAINER_OF(node, struct query, in_resolver);
+
+        if (query->owner == owner)
+            query->callback = NULL;
+    }
 }

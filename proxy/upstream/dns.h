@@ -35,8 +35,10 @@ int dns_resolver_new(struct event_base *base, const struct dns_config *config, s
 void dns_resolver_free(struct dns_resolver *resolver);
 
 /*
- * Asks for the addresses of one family. `callback` is called once, perhaps before this returns. `name` is borrowed
- * until then.
+ * Asks for the addresses of one family. `callback` is called once, perhaps before this returns.
  */
 void dns_resolver_ask(struct dns_resolver *resolver, const char *name, sa_family_t family, dns_callback *callback,
                       void *owner);
+
+/* The callbacks of this owner's queries are not called any more. */
+void dns_resolver_forget(struct dns_resolver *resolver, const void *owner);

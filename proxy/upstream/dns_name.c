@@ -42,7 +42,7 @@ static uint64_t next_ms(const struct dns_family *family)
                    ? MIN(MAX(other_family(family)->ttl_ms, (uint64_t)NONE_MS), (uint64_t)LONGEST_MS)
                    : NONE_MS;
     pause_ms = MIN((uint64_t)FAILED_FIRST_MS << MIN(family->failures - 1, 10u), (uint64_t)FAILED_LONGEST_MS);
-    return pause_ms / 2 + random_below(family->name->random, pause_ms / 2 + 1);
+    return pause_ms / 2 + random_below(&family->name->random, pause_ms / 2 + 1);
 }
 
 static void wait_for(struct dns_family *family, uint64_t ms)
@@ -125,34 +125,58 @@ static void on_timer(evutil_socket_t fd, short what, void *argument)
     ask(argument);
 }
 
-void dns_name_init(struct dns_name *name, struct event_base *base, struct dns_resolver *resolver, struct random *random,
-                   const char *host, const char *cluster, void (*on_name_answer)(void *owner), void *owner)
+struct dns_name *dns_name_new(struct event_base *base, struct dns_resolver *resolver, const char *host)
 {
-    *name = (struct dns_name){ .resolver = resolver,
-                               .random = random,
-                               .host = host,
-                               .cluster = cluster,
-                               .on_answer = on_name_answer,
-                               .owner = owner };
+    struct dns_name *name = calloc(1, sizeof *name);
+
+    if (!name)
+        return NULL;
+    name->resolver = resolver;
+    random_init_from_system(&name->random);
     for (size_t i = 0; i < DNS_FAMILIES; i++) {
         name->families[i].name = name;
         name->families[i].family = families[i];
         evtimer_assign(&name->families[i].timer, base, on_timer, &name->families[i]);
     }
+    name->host = strdup(host);
+    if (name->host)
+        return name;
+    dns_name_free(name);
+    return NULL;
+}
+
+void dns_name_free(struct dns_name *name)
+{
+    if (!name)
+        return;
+    for (size_t i = 0; i < DNS_FAMILIES; i++) {
+        dns_resolver_forget(name->resolver, &name->families[i]);
+        evtimer_del(&name->families[i].timer);
+        free(name->families[i].addresses);
+    }
+    free(name->host);
+    free(name);
+}
+
+void dns_name_own(struct dns_name *name, const char *cluster, void (*on_name_answer)(void *owner), void *owner)
+{
+    name->cluster = cluster;
+    name->on_answer = on_name_answer;
+    name->owner = owner;
 }
 
 void dns_name_begin(struct dns_name *name)
 {
+    if (name->has_begun)
+        return;
+    name->has_begun = true;
     for (size_t i = 0; i < DNS_FAMILIES; i++)
         ask(&name->families[i]);
 }
 
-void dns_name_done(struct dns_name *name)
+bool dns_name_is_known(const struct dns_name *name)
 {
-    for (size_t i = 0; i < DNS_FAMILIES; i++) {
-        evtimer_del(&name->families[i].timer);
-        free(name->families[i].addresses);
-    }
+    return name->families[DNS_IPV4].is_known && name->families[DNS_IPV6].is_known;
 }
 
 bool dns_name_is_answered(const struct dns_name *name)

@@ -4,7 +4,8 @@
  * A family's last addresses stay while the server cannot be asked (no answer, SERVFAIL); they go when it says that
  * there are none (NXDOMAIN, no data), since somebody else may have them by now. One family does not wait for the other.
  *
- * Owner: the caller, who embeds it. Thread: the one that runs the resolver's event base.
+ * Owner: the caller; it may pass from one to another with all that it knows. Thread: the one that runs the resolver's
+ * event base.
  */
 #pragma once
 
@@ -35,23 +36,27 @@ struct dns_family {
 
 struct dns_name {
     struct dns_resolver *resolver;
-    struct random *random;
-    const char *host;    /* borrowed */
+    struct random random;
+    char *host;
     const char *cluster; /* borrowed; for messages */
+    bool has_begun;
     struct dns_family families[DNS_FAMILIES];
     void (*on_answer)(void *owner); /* an answer, or a failure, has come; addresses may be others */
     void *owner;
 };
 
-/* `random` is borrowed. Nothing is asked yet. */
-void dns_name_init(struct dns_name *name, struct event_base *base, struct dns_resolver *resolver, struct random *random,
-                   const char *host, const char *cluster, void (*on_answer)(void *owner), void *owner);
+/* Nothing is asked yet. `resolver` is borrowed. NULL without memory. */
+struct dns_name *dns_name_new(struct event_base *base, struct dns_resolver *resolver, const char *host);
+void dns_name_free(struct dns_name *name);
 
-/* Begins to ask; `on_answer` may be called before this returns. */
+/* Whom answers are told from now on; `cluster` is borrowed, for messages. */
+void dns_name_own(struct dns_name *name, const char *cluster, void (*on_answer)(void *owner), void *owner);
+
+/* Begins to ask, if it does not already; `on_answer` may be called before this returns. */
 void dns_name_begin(struct dns_name *name);
 
-/* The resolver must be gone already: then no answer comes any more. */
-void dns_name_done(struct dns_name *name);
+/* Whether both families were answered, or have failed, once. */
+bool dns_name_is_known(const struct dns_name *name);
 
 /*
  * Whether both families were answered, if only that there are none; or one has addresses and the other has failed, as

@@ -8,6 +8,8 @@
 #include "base/list.h"
 #include "base/log.h"
 #include "base/macros.h"
+#include "proxy/config/compare.h"
+#include "proxy/upstream/cluster_endpoints.h"
 #include "proxy/upstream/health_probe.h"
 
 /* First probes come within this, so that what is dead is known soon, and not all of them at once. */
@@ -182,16 +184,20 @@ bool health_checker_knows(const struct health_checker *checker, const struct clu
     return true;
 }
 
+static bool has_checks(const struct cluster *cluster)
+{
+    return cluster->config->health_check.present && cluster->config->health_check.type != HEALTH_CHECK_NONE;
+}
+
 int health_checker_update(struct health_checker *checker, struct cluster *cluster)
 {
-    const struct health_check_config *config = &cluster->config->health_check;
     struct list_node *checks = &checker->checks[cluster->index];
     struct endpoint_set *set;
     int r = 0;
 
-    if (!config->present || config->type == HEALTH_CHECK_NONE)
+    if (!has_checks(cluster))
         return 0;
-    set = cluster_get_endpoints(cluster);
+    set = cluster_get_endpoints(cluster->state);
     if (!set)
         return 0;
     end_gone(checks, set);
@@ -203,12 +209,23 @@ int health_checker_update(struct health_checker *checker, struct cluster *cluste
     return r;
 }
 
+/* Without checks nobody would ever call an endpoint healthy again. */
+static void call_healthy(struct cluster *cluster)
+{
+    struct endpoint_set *set = cluster_get_endpoints(cluster->state);
+
+    for (size_t i = 0; set && i < set->count; i++) {
+        if (atomic_load_explicit(&set->slots[i].endpoint->is_down, memory_order_relaxed))
+            cluster_set_down(cluster, set->slots[i].endpoint, false, clock_now_ms());
+    }
+    endpoint_set_unref(set);
+}
+
 int health_checker_new(struct event_base *base, struct cluster_set *clusters,
                        void (*on_outcome)(void *owner, struct cluster *cluster, bool is_down), void *owner,
                        struct health_checker **ret_checker)
 {
     struct health_checker *checker = calloc(1, sizeof *checker);
-    int r = 0;
 
     if (!checker)
         return -ENOMEM;
@@ -224,14 +241,52 @@ int health_checker_new(struct event_base *base, struct cluster_set *clusters,
     for (size_t i = 0; i < clusters->count; i++)
         list_init(&checker->checks[i]);
     random_init_from_system(&checker->random);
-    for (size_t i = 0; r == 0 && i < clusters->count; i++)
-        r = health_checker_update(checker, &clusters->clusters[i]);
-    if (r < 0) {
-        health_checker_free(checker);
-        return r;
-    }
     *ret_checker = checker;
     return 0;
+}
+
+/* With what it has found so far, and a probe that is under way. */
+static void take_check(struct health_checker *checker, struct check *check, struct cluster *cluster)
+{
+    if (check->probe.fd >= 0) {
+        check->checker->under_way--;
+        checker->under_way++;
+    }
+    check->checker = checker;
+    check->cluster = cluster;
+    check->probe.config = &cluster->config->health_check;
+    list_remove(&check->in_cluster);
+    list_append(&checker->checks[cluster->index], &check->in_cluster);
+}
+
+static void take_over(struct health_checker *checker, struct health_checker *previous)
+{
+    for (size_t i = 0; i < previous->clusters->count; i++) {
+        struct cluster *before = &previous->clusters->clusters[i], *newest = before->state->newest;
+
+        if (!newest || list_is_empty(&previous->checks[i]) ||
+            !compare_health_checks(&before->config->health_check, &newest->config->health_check))
+            continue;
+        while (!list_is_empty(&previous->checks[i]))
+            take_check(checker, CONTAINER_OF(previous->checks[i].next, struct check, in_cluster), newest);
+    }
+}
+
+int health_checker_begin(struct health_checker *checker, struct health_checker *previous)
+{
+    int r = 0;
+
+    if (previous)
+        take_over(checker, previous);
+    for (size_t i = 0; i < checker->clusters->count; i++) {
+        struct cluster *cluster = &checker->clusters->clusters[i];
+
+        if (!has_checks(cluster))
+            call_healthy(cluster);
+        else if (health_checker_update(checker, cluster) < 0)
+            r = -ENOMEM;
+    }
+    return r;
 }
 
 void health_checker_free(struct health_checker *checker)

@@ -15,11 +15,17 @@ struct health_checker;
 
 /*
  * on_outcome   an endpoint of the cluster has had its first outcome, or has become unhealthy (`is_down`)
- * Returns 0 or -ENOMEM. ret_checker: release with health_checker_free(), before the clusters go.
+ * `clusters` is borrowed. Returns 0 or -ENOMEM. ret_checker: release with health_checker_free(), before they go.
  */
 int health_checker_new(struct event_base *base, struct cluster_set *clusters,
                        void (*on_outcome)(void *owner, struct cluster *cluster, bool is_down), void *owner,
                        struct health_checker **ret_checker);
+
+/*
+ * Begins, and goes on with the checks of `previous` (or NULL) whose cluster has the same ones. An endpoint that is not
+ * checked any more counts as healthy. Returns 0, or -ENOMEM when not every endpoint is checked.
+ */
+int health_checker_begin(struct health_checker *checker, struct health_checker *previous);
 void health_checker_free(struct health_checker *checker);
 
 /* Whether every endpoint of the cluster that is checked has had an outcome. */

@@ -25,7 +25,7 @@ struct known_address {
 /* One name of one match. */
 struct host {
     struct match_hosts *hosts;
-    struct dns_name name;
+    struct dns_name *name; /* NULL once another has taken it over */
     const struct match_config *match;
     uint32_t cluster, order;
     struct known_address *known;
@@ -37,7 +37,6 @@ struct match_hosts {
     struct cluster_set *clusters;
     struct host *items;
     size_t count;
-    struct random random;
     struct event rebuild;
     bool is_dirty; /* answers have come that the route table does not have yet */
     void (*on_known)(void *owner);
@@ -109,14 +108,14 @@ static bool compare_with_answer(struct host *host, uint64_t now_ms)
     bool changes = false;
 
     for (size_t i = 0; i < host->known_count; i++) {
-        if (host->known[i].gone_ms != 0 || name_has(&host->name, &host->known[i].address))
+        if (host->known[i].gone_ms != 0 || name_has(host->name, &host->known[i].address))
             continue;
         host->known[i].gone_ms = now_ms;
         changes = true;
     }
     for (size_t family = 0; family < DNS_FAMILIES; family++) {
-        for (size_t i = 0; i < host->name.families[family].count; i++)
-            changes |= learn(host, &host->name.families[family].addresses[i]);
+        for (size_t i = 0; i < host->name->families[family].count; i++)
+            changes |= learn(host, &host->name->families[family].addresses[i]);
     }
     return changes;
 }
@@ -228,7 +227,7 @@ static void on_name_answer(void *owner)
 
     if (!changes && host->was_known)
         return;
-    host->was_known = dns_name_is_answered(&host->name);
+    host->was_known = dns_name_is_answered(host->name);
     if (!host->hosts->is_dirty)
         wait_for(host->hosts, REBUILD_MS);
     host->hosts->is_dirty = true;
@@ -245,7 +244,7 @@ static size_t count_hosts(const struct config *config)
     return count;
 }
 
-static void add_hosts(struct match_hosts *hosts, struct event_base *base, struct dns_resolver *resolver)
+static int add_hosts(struct match_hosts *hosts, struct event_base *base, struct dns_resolver *resolver)
 {
     const struct config *config = hosts->clusters->config;
     uint32_t order = 0;
@@ -257,45 +256,76 @@ static void add_hosts(struct match_hosts *hosts, struct event_base *base, struct
             const struct match_config *match = &cluster->match.items[j];
 
             for (size_t k = 0; k < match->hosts.count; k++) {
-                struct host *host = &hosts->items[hosts->count++];
+                struct host *host = &hosts->items[hosts->count];
 
+                host->name = dns_name_new(base, resolver, match->hosts.items[k]);
+                if (!host->name)
+                    return -ENOMEM;
+                hosts->count++;
                 host->hosts = hosts;
                 host->match = match;
                 host->cluster = (uint32_t)i;
                 host->order = order;
-                dns_name_init(&host->name, base, resolver, &hosts->random, match->hosts.items[k], cluster->name,
-                              on_name_answer, host);
+                dns_name_own(host->name, cluster->name, on_name_answer, host);
             }
         }
     }
+    return 0;
 }
 
 int match_hosts_new(struct event_base *base, struct dns_resolver *resolver, struct cluster_set *clusters,
                     void (*on_known)(void *owner), void *owner, struct match_hosts **ret_hosts)
 {
     struct match_hosts *hosts = calloc(1, sizeof *hosts);
+    int r;
 
     if (!hosts)
         return -ENOMEM;
-    hosts->items = calloc(count_hosts(clusters->config) + 1, sizeof *hosts->items);
-    if (!hosts->items) {
-        free(hosts);
-        return -ENOMEM;
-    }
     hosts->clusters = clusters;
     hosts->on_known = on_known;
     hosts->owner = owner;
-    random_init_from_system(&hosts->random);
     evtimer_assign(&hosts->rebuild, base, on_rebuild, hosts);
-    add_hosts(hosts, base, resolver);
+    hosts->items = calloc(count_hosts(clusters->config) + 1, sizeof *hosts->items);
+    r = hosts->items ? add_hosts(hosts, base, resolver) : -ENOMEM;
+    if (r < 0) {
+        match_hosts_free(hosts);
+        return r;
+    }
     *ret_hosts = hosts;
     return 0;
 }
 
-void match_hosts_begin(struct match_hosts *hosts)
+static void take_name(struct host *host, struct match_hosts *previous)
 {
+    for (size_t i = 0; i < previous->count; i++) {
+        struct host *known = &previous->items[i];
+
+        if (!known->name || strcmp(known->name->host, host->name->host) != 0)
+            continue;
+        dns_name_free(host->name);
+        host->name = known->name;
+        host->known = known->known;
+        host->known_count = known->known_count;
+        host->was_known = known->was_known;
+        known->name = NULL;
+        known->known = NULL;
+        known->known_count = 0;
+        dns_name_own(host->name, host->hosts->clusters->config->clusters.items[host->cluster].name, on_name_answer,
+                     host);
+        return;
+    }
+}
+
+void match_hosts_begin(struct match_hosts *hosts, struct match_hosts *previous)
+{
+    for (size_t i = 0; previous && i < hosts->count; i++)
+        take_name(&hosts->items[i], previous);
+    if (previous) {
+        hosts->is_dirty = !publish(hosts);
+        wait_for(hosts, hosts->is_dirty ? REBUILD_MS : LOOK_AGAIN_MS);
+    }
     for (size_t i = 0; i < hosts->count; i++)
-        dns_name_begin(&hosts->items[i].name);
+        dns_name_begin(hosts->items[i].name);
 }
 
 void match_hosts_free(struct match_hosts *hosts)
@@ -304,7 +334,7 @@ void match_hosts_free(struct match_hosts *hosts)
         return;
     evtimer_del(&hosts->rebuild);
     for (size_t i = 0; i < hosts->count; i++) {
-        dns_name_done(&hosts->items[i].name);
+        dns_name_free(hosts->items[i].name);
         free(hosts->items[i].known);
     }
     free(hosts->items);
@@ -313,9 +343,9 @@ void match_hosts_free(struct match_hosts *hosts)
 
 bool match_hosts_knows(const struct match_hosts *hosts, const struct cluster *cluster)
 {
-    for (size_t i = 0; hosts && i < hosts->count; i++) {
+    for (size_t i = 0; i < hosts->count; i++) {
         if (hosts->items[i].cluster == cluster->index &&
-            (hosts->is_dirty || !dns_name_is_answered(&hosts->items[i].name)))
+            (hosts->is_dirty || !dns_name_is_answered(hosts->items[i].name)))
             return false;
     }
     return true;

@@ -18,14 +18,14 @@ struct match_hosts;
 
 /*
  * on_known     a name's first answer is in the routes
- * `resolver` is borrowed. Returns 0 or -ENOMEM. ret_hosts: release with match_hosts_free(), after the resolver and
- * before the clusters go.
+ * `resolver` and `clusters` are borrowed. Returns 0 or -ENOMEM. ret_hosts: release with match_hosts_free(), before both
+ * go.
  */
 int match_hosts_new(struct event_base *base, struct dns_resolver *resolver, struct cluster_set *clusters,
                     void (*on_known)(void *owner), void *owner, struct match_hosts **ret_hosts);
 
-/* Begins to ask. */
-void match_hosts_begin(struct match_hosts *hosts);
+/* Takes over what `previous` (or NULL) knows of the same names, puts that into the routes, and begins to ask. */
+void match_hosts_begin(struct match_hosts *hosts, struct match_hosts *previous);
 void match_hosts_free(struct match_hosts *hosts);
 
 /* Whether every host of the cluster's matches has been answered once, and the routes say so. */

@@ -40,10 +40,11 @@ const struct route_table *router_view_get(struct router_view *view, struct route
 {
     unsigned generation = atomic_load_explicit(&router->generation, memory_order_acquire);
 
-    if (view->generation == generation)
+    if (view->router == router && view->generation == generation)
         return view->table;
     route_table_unref(view->table);
     /* Should the table change in between, the number is the older one and the next call looks again. */
+    view->router = router;
     view->generation = generation;
     view->table = router_get(router);
     return view->table;

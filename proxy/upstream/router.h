@@ -27,6 +27,7 @@ struct route_table *router_get(struct router *router);
 
 /* One thread's view of it, so that looking takes no lock. An all-zero struct has none. */
 struct router_view {
+    const struct router *router; /* whose */
     struct route_table *table;
     unsigned generation;
 };

@@ -35,7 +35,7 @@ void wait_queue_done(struct wait_queue *queue);
 bool wait_queue_add(struct wait_queue *queue, struct waiter *waiter, unsigned most, bool (*take)(void *owner),
                     void *owner);
 
-/* A place has become free: grants the first, if there is one and `take` still gets the place. */
+/* Places may have become free: grants from the first on, as long as `take` gets one. */
 void wait_queue_grant(struct wait_queue *queue, bool (*take)(void *owner), void *owner);
 
 /* Takes the waiter out. Returns false when it was granted already: then it has a place, which it must give back. */

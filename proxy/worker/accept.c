@@ -19,11 +19,21 @@
 #define PAUSE_MOST_MS  500
 #define LOG_EVERY_MS   5000
 
+static struct listener_socket *socket_of(const struct worker *worker, size_t listener)
+{
+    return snapshot_socket(worker->snapshot, worker->index, listener);
+}
+
+static int fd_of(const struct listener_socket *socket)
+{
+    return atomic_load_explicit(&socket->fd, memory_order_relaxed);
+}
+
 static void watch_listeners(struct worker *worker)
 {
-    for (size_t i = 0; i < worker->listener_count; i++) {
-        if (worker->listeners[i].fd >= 0)
-            event_add(&worker->listeners[i].event, NULL);
+    for (size_t i = 0; i < worker->snapshot->listener_count; i++) {
+        if (fd_of(socket_of(worker, i)) >= 0)
+            event_add(&socket_of(worker, i)->event, NULL);
     }
 }
 
@@ -51,9 +61,9 @@ void worker_pause_accepting(struct worker *worker, int error)
     log_write_limited(LOG_WARNING, LOG_EVERY_MS, &worker->famine_logged_ms,
                       "accepting pauses: %s; lower limits.max_connections or raise the descriptor limit",
                       strerror(-error));
-    for (size_t i = 0; i < worker->listener_count; i++) {
-        if (worker->listeners[i].fd >= 0)
-            event_del(&worker->listeners[i].event);
+    for (size_t i = 0; i < worker->snapshot->listener_count; i++) {
+        if (fd_of(socket_of(worker, i)) >= 0)
+            event_del(&socket_of(worker, i)->event);
     }
     timers_arm_exact(&worker->timers, &worker->accept_timer,
                      now_ms + pause_ms / 2 + random_below(&worker->random, pause_ms / 2 + 1));
@@ -77,37 +87,41 @@ static struct worker *choose_worker(struct worker *worker)
     return mine > fewest + fewest / 10 + 8 ? least : worker;
 }
 
-static void begin_connection(struct worker_listener *listener, int fd, uint64_t now_ms)
+static void begin_connection(struct worker *worker, struct snapshot *snapshot, const struct listener *listener, int fd,
+                             uint64_t now_ms)
 {
-    struct worker *worker = listener->worker;
-
-    if (conn_accept(worker, listener, fd, now_ms) == 0)
+    if (conn_accept(worker, snapshot, listener, fd, now_ms) == 0)
         return;
     atomic_fetch_sub_explicit(&worker->active, 1, memory_order_relaxed);
     log_write_limited(LOG_ERROR, LOG_EVERY_MS, &worker->failure_logged_ms,
                       "listener %s: a connection was dropped: no memory", listener->name);
 }
 
-void accept_adopt(struct worker_listener *listener, int fd, uint64_t now_ms)
+void accept_take_over(struct worker *worker, const struct mail *mail, uint64_t now_ms)
 {
-    begin_connection(listener, fd, now_ms);
+    begin_connection(worker, mail->snapshot, mail->listener, mail->fd, now_ms);
+    snapshot_unref(mail->snapshot);
 }
 
-static void hand_out(struct worker_listener *listener, int fd, uint64_t now_ms)
+static void hand_out(struct listener_socket *socket, int fd, uint64_t now_ms)
 {
-    struct worker *worker = listener->worker;
+    struct worker *worker = socket->worker;
     struct worker *chosen = worker->shared->count > 1 ? choose_worker(worker) : worker;
-    struct mail mail = { .fd = fd, .listener = (size_t)(listener - worker->listeners) };
+    struct mail mail = { .fd = fd, .listener = socket->listener, .snapshot = worker->snapshot };
 
     /* Counted from here on, so that draining and the next choice see it on its way. */
     atomic_fetch_add_explicit(&chosen->active, 1, memory_order_relaxed);
     if (chosen == worker) {
-        begin_connection(listener, fd, now_ms);
-    } else if (mailbox_send(&chosen->mailbox, mail) < 0) {
-        atomic_fetch_sub_explicit(&chosen->active, 1, memory_order_relaxed);
-        atomic_fetch_add_explicit(&worker->active, 1, memory_order_relaxed);
-        begin_connection(listener, fd, now_ms);
+        begin_connection(worker, worker->snapshot, socket->listener, fd, now_ms);
+        return;
     }
+    snapshot_ref(mail.snapshot);
+    if (mailbox_send(&chosen->mailbox, mail) == 0)
+        return;
+    snapshot_unref(mail.snapshot);
+    atomic_fetch_sub_explicit(&chosen->active, 1, memory_order_relaxed);
+    atomic_fetch_add_explicit(&worker->active, 1, memory_order_relaxed);
+    begin_connection(worker, worker->snapshot, socket->listener, fd, now_ms);
 }
 
 /* Errors of one connection that is gone before it was accepted (accept(2)). */
@@ -118,27 +132,29 @@ static bool is_passing(int error)
            error == ENETUNREACH || error == EPERM;
 }
 
-void accept_close(struct worker_listener *listener)
+void accept_close(struct listener_socket *socket)
 {
-    if (listener->fd < 0)
+    int fd = fd_of(socket);
+
+    if (fd < 0)
         return;
-    if (event_initialized(&listener->event))
-        event_del(&listener->event);
-    close(listener->fd);
-    listener->fd = -1;
+    if (event_initialized(&socket->event))
+        event_del(&socket->event);
+    atomic_store_explicit(&socket->fd, -1, memory_order_relaxed);
+    close(fd);
 }
 
 /* Accepts up to `most`; returns false when the backlog is empty or accepting failed. */
-static bool accept_some(struct worker_listener *listener, unsigned most)
+static bool accept_some(struct listener_socket *socket, unsigned most)
 {
-    struct worker *worker = listener->worker;
+    struct worker *worker = socket->worker;
     uint64_t now_ms = clock_now_ms();
 
     for (unsigned i = 0; i < most; i++) {
-        int fd = accept4(listener->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+        int fd = accept4(fd_of(socket), NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
 
         if (fd >= 0) {
-            hand_out(listener, fd, now_ms);
+            hand_out(socket, fd, now_ms);
             if (worker->accept_timer.place != TIMER_IDLE)
                 return false; /* there was no descriptor for its upstream */
             worker->accept_pause_ms = 0;
@@ -153,8 +169,8 @@ static bool accept_some(struct worker_listener *listener, unsigned most)
         if (is_passing(errno))
             continue;
         /* Nothing will come of this socket any more, and its event would fire for ever. */
-        log_error("listener %s: closed, accepting failed: %s", listener->name, strerror(errno));
-        accept_close(listener);
+        log_error("listener %s: closed, accepting failed: %s", socket->listener->name, strerror(errno));
+        accept_close(socket);
         return false;
     }
     return true;
@@ -167,28 +183,35 @@ static void on_acceptable(evutil_socket_t fd, short what, void *argument)
     accept_some(argument, MOST_A_TURN);
 }
 
-int accept_begin(struct worker *worker)
+void accept_begin(struct worker *worker)
 {
-    for (size_t i = 0; i < worker->listener_count; i++) {
-        struct worker_listener *listener = &worker->listeners[i];
+    for (size_t i = 0; i < worker->snapshot->listener_count; i++) {
+        struct listener_socket *socket = socket_of(worker, i);
 
-        event_assign(&listener->event, worker->base, listener->fd, EV_READ | EV_PERSIST, on_acceptable, listener);
-        if (event_add(&listener->event, NULL) < 0)
-            return -ENOMEM;
+        if (fd_of(socket) < 0)
+            continue;
+        event_assign(&socket->event, worker->base, fd_of(socket), EV_READ | EV_PERSIST, on_acceptable, socket);
+        if (worker->accept_timer.place != TIMER_IDLE || event_add(&socket->event, NULL) == 0)
+            continue;
+        log_error("listener %s: no memory", socket->listener->name);
+        accept_close(socket);
     }
-    return 0;
+}
+
+void accept_drain(struct listener_socket *socket)
+{
+    if (fd_of(socket) < 0)
+        return;
+    for (unsigned turn = 0; turn < MOST_BACKLOG / MOST_A_TURN && accept_some(socket, MOST_A_TURN); turn++)
+        continue;
+    accept_close(socket);
 }
 
 void accept_stop_inbound(struct worker *worker)
 {
-    for (size_t i = 0; i < worker->listener_count; i++) {
-        struct worker_listener *listener = &worker->listeners[i];
-
-        if (listener->fd < 0 || listener->direction == DIRECTION_OUTBOUND)
-            continue;
-        for (unsigned turn = 0; turn < MOST_BACKLOG / MOST_A_TURN && accept_some(listener, MOST_A_TURN); turn++)
-            continue;
-        accept_close(listener);
+    for (size_t i = 0; i < worker->snapshot->listener_count; i++) {
+        if (worker->snapshot->listeners[i].direction != DIRECTION_OUTBOUND)
+            accept_drain(socket_of(worker, i));
     }
     atomic_store_explicit(&worker->inbound_stopped, true, memory_order_release);
 }

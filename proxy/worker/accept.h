@@ -4,19 +4,24 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "proxy/worker/mailbox.h"
+
+struct listener_socket;
 struct worker;
-struct worker_listener;
 
 void accept_init(struct worker *worker);
 
-/* Listens for connections on all the worker's listeners. Returns 0 or -ENOMEM. */
-int accept_begin(struct worker *worker);
+/* Accepts on all the worker's sockets. */
+void accept_begin(struct worker *worker);
 
 /* Takes over a socket that another worker accepted. */
-void accept_adopt(struct worker_listener *listener, int fd, uint64_t now_ms);
+void accept_take_over(struct worker *worker, const struct mail *mail, uint64_t now_ms);
+
+/* Takes what waits in its backlog, then closes it. */
+void accept_drain(struct listener_socket *socket);
 
 /* Does nothing when it is closed already. */
-void accept_close(struct worker_listener *listener);
+void accept_close(struct listener_socket *socket);
 
-/* Inbound and plain listeners: takes what waits in their backlogs, then closes them. */
+/* Inbound and plain listeners: drains them. */
 void accept_stop_inbound(struct worker *worker);

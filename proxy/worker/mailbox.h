@@ -7,6 +7,9 @@
 
 #include "base/list.h"
 
+struct listener;
+struct snapshot;
+
 #define MAILBOX_SIZE 1024
 
 /* Commands are bits of their own, so that they always arrive, whatever the ring holds. */
@@ -14,12 +17,14 @@ enum mail_command {
     MAIL_STOP_INBOUND = 1 << 0, /* see worker_stop_inbound() */
     MAIL_EXIT = 1 << 1,
     MAIL_CLOSE_LOST = 1 << 2, /* see worker_close_lost() */
+    MAIL_ADOPT = 1 << 3,      /* see worker_adopt() */
 };
 
 /* An accepted socket to take over. */
 struct mail {
     int fd;
-    size_t listener; /* index of the listener it came in on, the same in every worker */
+    const struct listener *listener; /* that it came in on */
+    struct snapshot *snapshot;       /* the listener's; the mail is one of its users */
 };
 
 struct mailbox {

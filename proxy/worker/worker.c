@@ -16,6 +16,7 @@
 #include "proxy/conn/stray.h"
 #include "proxy/net/sockopt.h"
 #include "proxy/worker/accept.h"
+#include "proxy/worker/adopt.h"
 
 #define HEARTBEAT_MS      1000
 #define SCRATCH_ALIGNMENT 4096
@@ -62,10 +63,12 @@ static bool is_lost(const struct conn *conn, enum end_reason *ret_reason)
     const struct endpoint *endpoint = conn->target.endpoint;
     const struct cluster_config *config = conn->cluster->config;
 
+    *ret_reason = END_ENDPOINT_REMOVED;
+    if (atomic_load_explicit(&conn->snapshot->is_over, memory_order_relaxed))
+        return true;
     if (!endpoint || conn->connected_ms == 0 ||
         conn->connected_ms > atomic_load_explicit(&endpoint->lost_ms, memory_order_relaxed))
         return false;
-    *ret_reason = END_ENDPOINT_REMOVED;
     if (config->close_on_removal && atomic_load_explicit(&endpoint->is_gone, memory_order_relaxed))
         return true;
     *ret_reason = END_UNHEALTHY;
@@ -113,8 +116,10 @@ static void on_mail(evutil_socket_t fd, short what, void *argument)
         pending_on_grant(grant);
     while ((count = mailbox_take(&worker->mailbox, mails, ARRAY_SIZE(mails))) > 0) {
         for (size_t i = 0; i < count; i++)
-            accept_adopt(&worker->listeners[mails[i].listener], mails[i].fd, clock_now_ms());
+            accept_take_over(worker, &mails[i], clock_now_ms());
     }
+    if (commands & MAIL_ADOPT)
+        adopt_snapshot(worker);
     if (commands & MAIL_STOP_INBOUND)
         accept_stop_inbound(worker);
 }
@@ -139,13 +144,12 @@ int worker_init(struct worker *worker, unsigned index, struct worker_shared *sha
         worker->base = event_base_new_with_config(choice);
         event_config_free(choice);
     }
-    worker->views = calloc(shared->clusters->count, sizeof *worker->views);
     worker->means.scratch = aligned_alloc(SCRATCH_ALIGNMENT, PUMP_SCRATCH_SIZE);
-    r = counter_shard_init(&worker->counters, shared->clusters->count);
-    if (!worker->base || !worker->views || !worker->means.scratch || r < 0)
+    if (!worker->base || !worker->means.scratch)
         return -ENOMEM;
     worker->means.budget.memory = &shared->buffer_memory;
-    worker->means.most_queued = shared->config->limits.buffer_per_connection_bytes;
+    worker->snapshot = atomic_load(&shared->snapshot);
+    snapshot_ref(worker->snapshot);
     timers_init(&worker->timers, worker->base, clock_now_ms());
     event_assign(&worker->mail_event, worker->base, worker->mailbox.event_fd, EV_READ | EV_PERSIST, on_mail, worker);
     event_assign(&worker->heartbeat_event, worker->base, -1, EV_PERSIST, on_heartbeat, worker);
@@ -162,6 +166,7 @@ static void reset_undelivered(struct worker *worker)
     while (worker->mailbox.event_fd >= 0 && mailbox_take(&worker->mailbox, &mail, 1) == 1) {
         sockopt_reset_on_close(mail.fd);
         close(mail.fd);
+        snapshot_unref(mail.snapshot);
     }
 }
 
@@ -172,34 +177,18 @@ void worker_done(struct worker *worker)
     strays_end(worker);
     on_graves(-1, 0, worker);
     reset_undelivered(worker);
-    for (size_t i = 0; i < worker->listener_count; i++)
-        accept_close(&worker->listeners[i]);
-    free(worker->listeners);
+    for (size_t i = 0; worker->snapshot && i < worker->snapshot->listener_count; i++)
+        accept_close(snapshot_socket(worker->snapshot, worker->index, i));
     timers_done(&worker->timers);
     buffer_budget_done(&worker->means.budget);
-    for (size_t i = 0; worker->views && i < worker->shared->clusters->count; i++)
-        cluster_view_done(&worker->views[i]);
-    free(worker->views);
     router_view_done(&worker->routes);
     free(worker->means.scratch);
-    counter_shard_done(&worker->counters);
     if (worker->base)
         event_base_free(worker->base);
+    if (worker->snapshot)
+        snapshot_unref(worker->snapshot);
     if (worker->mailbox.event_fd >= 0)
         mailbox_done(&worker->mailbox);
-}
-
-int worker_add_listener(struct worker *worker, const struct worker_listener *listener)
-{
-    struct worker_listener *grown = reallocarray(worker->listeners, worker->listener_count + 1, sizeof *grown);
-
-    if (!grown)
-        return -ENOMEM;
-    worker->listeners = grown;
-    grown[worker->listener_count] = *listener;
-    grown[worker->listener_count].worker = worker;
-    worker->listener_count++;
-    return 0;
 }
 
 static void *run(void *argument)
@@ -219,9 +208,6 @@ int worker_start(struct worker *worker)
     atomic_store(&worker->alive_ms, clock_now_ms());
     if (event_add(&worker->mail_event, NULL) < 0 || event_add(&worker->heartbeat_event, &heartbeat) < 0)
         return -ENOMEM;
-    r = accept_begin(worker);
-    if (r < 0)
-        return r;
     sigfillset(&all); /* signals are the main thread's */
     pthread_sigmask(SIG_SETMASK, &all, &before);
     r = -pthread_create(&worker->thread, NULL, run, worker);
@@ -233,6 +219,11 @@ int worker_start(struct worker *worker)
 void worker_stop_inbound(struct worker *worker)
 {
     mailbox_command(&worker->mailbox, MAIL_STOP_INBOUND);
+}
+
+void worker_adopt(struct worker *worker)
+{
+    mailbox_command(&worker->mailbox, MAIL_ADOPT);
 }
 
 void worker_close_lost(struct worker *worker)

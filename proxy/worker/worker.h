@@ -16,14 +16,13 @@
 #include "proxy/conn/pump.h"
 #include "proxy/observe/counters.h"
 #include "proxy/policy/limits.h"
-#include "proxy/upstream/cluster.h"
 #include "proxy/worker/mailbox.h"
+#include "proxy/worker/snapshot.h"
 #include "proxy/worker/timers.h"
 
 /* What the workers have in common. Set up before they start; unchanged afterwards but for its atomics. */
 struct worker_shared {
-    const struct config *config;
-    struct cluster_set *clusters;
+    _Atomic(struct snapshot *) snapshot; /* the one in force */
     struct limits limits;
     struct buffer_memory buffer_memory;
     struct transparent_ports *transparent_ports; /* in mode tproxy, else NULL */
@@ -31,35 +30,20 @@ struct worker_shared {
     unsigned count;
 };
 
-/* A listening socket of one worker. */
-struct worker_listener {
-    struct worker *worker;
-    const char *name; /* for messages */
-    enum direction direction;
-    struct cluster *cluster; /* where its connections begin */
-    sa_family_t family;
-    uint16_t port;
-    bool transparent; /* it accepts connections to other addresses than its own */
-    int fd;           /* -1: closed */
-    struct event event;
-};
-
 struct worker {
     unsigned index;
     struct worker_shared *shared;
+    struct snapshot *snapshot; /* the one that it has adopted; it is one of its users */
+    atomic_ulong adopted;      /* shared: its serial */
     pthread_t thread;
     bool started;
     struct event_base *base;
     struct timers timers;
     struct pump_means means;
-    struct counter_shard counters; /* shared, see counters.h */
-    struct cluster_view *views;    /* one for each cluster */
     struct router_view routes;
     struct random random;
     struct mailbox mailbox; /* shared */
     struct event mail_event, heartbeat_event, graves_event;
-    struct worker_listener *listeners;
-    size_t listener_count;
     struct list_node connections;
     struct list_node strays;     /* attempts that lost; see stray.h */
     struct list_node graves;     /* ended in this turn */
@@ -76,11 +60,11 @@ struct worker {
 int worker_init(struct worker *worker, unsigned index, struct worker_shared *shared);
 void worker_done(struct worker *worker);
 
-/* Adds a listening socket, which the worker owns from now on. Before worker_start(). Returns 0 or -ENOMEM. */
-int worker_add_listener(struct worker *worker, const struct worker_listener *listener);
-
-/* Returns 0 or a negative errno. */
+/* Returns 0 or a negative errno. It accepts nothing before it is told to adopt a snapshot. */
 int worker_start(struct worker *worker);
+
+/* Changes over to shared->snapshot, soon: worker->adopted tells when. */
+void worker_adopt(struct worker *worker);
 
 /* Asks the worker to end; connections that are left are ended with drain_timeout. All are asked before any is waited
  * for. */

@@ -289,7 +289,7 @@ def test_sighup_cuts_nothing(serve, plain):
         client.sendall(b"x")
         assert client.recv(1) == b"x"
         proxy.program.signal(signal.SIGHUP)
-        eventually(lambda: "reloading is not supported yet" in proxy.log(), what="the message")
+        eventually(lambda: "nothing has changed" in proxy.log(), what="the message")
         client.sendall(b"y")
         assert client.recv(1) == b"y"
 

@@ -45,16 +45,15 @@ class Outrigger:
 
     started = []  # all that the current test has started, whatever became of it
 
-    def __init__(self, programs, directory, config, namespace=None, uid=None, wait=True, environment=None, **options):
+    def __init__(self, programs, directory, config, namespace=None, uid=None, wait=True, environment=None,
+                 config_path=None, **options):
         self.programs, self.directory, self.namespace = programs, str(directory), namespace
         os.makedirs(self.directory, exist_ok=True)
         os.chmod(self.directory, 0o777)
         self.socket_path = os.path.join(self.directory, "control.sock")
-        self.config_path = os.path.join(self.directory, "outrigger.yaml")
-        config = {"version": 1, "log": {"format": "text", "level": "debug"}, **config}
-        config["control"] = {"path": self.socket_path, **config.get("control", {})}
-        with open(self.config_path, "w", encoding="utf-8") as file:
-            yaml.safe_dump(config, file)
+        self.config_path = config_path or os.path.join(self.directory, "outrigger.yaml")
+        if not config_path:
+            self.write(config)
         argv = [os.path.join(programs, "outrigger"), "-c", self.config_path]
         log_path = os.path.join(self.directory, "outrigger.log")
         if environment:
@@ -71,6 +70,19 @@ class Outrigger:
             except BaseException:
                 self.program.stop()
                 raise
+
+    def write(self, config):
+        """Writes the configuration's file, in one step. A running proxy notices."""
+        config = {"version": 1, "log": {"format": "text", "level": "debug"}, **config}
+        config["control"] = {"path": self.socket_path, **config.get("control", {})}
+        with open(self.config_path + ".new", "w", encoding="utf-8") as file:
+            yaml.safe_dump(config, file)
+        os.rename(self.config_path + ".new", self.config_path)
+
+    def reload(self, config):
+        """Writes it and asks for a reload; status and text of the answer."""
+        self.write(config)
+        return self.request("POST", "/reload")
 
     @property
     def pid(self):

@@ -34,7 +34,7 @@ static struct mailbox shared;
 static void *send_many(void *argument)
 {
     for (size_t i = 0; i < EACH; i++) {
-        struct mail mail = { .fd = *(int *)argument, .listener = i };
+        struct mail mail = { .fd = *(int *)argument, .snapshot = (struct snapshot *)i };
 
         while (mailbox_send(&shared, mail) == -EAGAIN)
             sched_yield();
@@ -59,7 +59,7 @@ static void test_mailbox_senders_in_threads_keep_their_order(void **state)
         size_t count = mailbox_take(&shared, mails, 64);
 
         for (size_t i = 0; i < count; i++)
-            assert_int_equal(mails[i].listener, next[mails[i].fd]++);
+            assert_int_equal((size_t)mails[i].snapshot, next[mails[i].fd]++);
         total += count;
     }
     for (int i = 0; i < SENDERS; i++)

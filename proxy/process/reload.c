@@ -1,0 +1,151 @@
+#include "proxy/process/reload.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "proxy/config/compare.h"
+#include "proxy/config/config.h"
+#include "proxy/process/configuration.h"
+#include "proxy/process/file_watch.h"
+#include "proxy/process/process.h"
+
+#define SETTLE_MS       1000 /* how long the main thread waits for the workers: they need a turn of their loops */
+#define LOOK_AT_OLD_MS  200
+#define MOST_TEXT_BYTES (64 * 1024)
+
+/* Between them the loop's only other work, control and health checks, waits. */
+static bool wait_until_settled(const struct process *process)
+{
+    const struct timespec pause = { .tv_nsec = 200000 };
+    uint64_t until_ms = clock_now_ms() + SETTLE_MS;
+
+    while (!configuration_is_settled(process)) {
+        if (clock_now_ms() > until_ms)
+            return false;
+        nanosleep(&pause, NULL);
+    }
+    return true;
+}
+
+static void on_look_at_old(evutil_socket_t fd, short what, void *argument)
+{
+    const struct timeval later = { .tv_usec = LOOK_AT_OLD_MS * 1000 };
+    struct process *process = argument;
+
+    (void)fd;
+    (void)what;
+    if (configuration_forget_old(process))
+        evtimer_add(&process->reload.old, &later);
+}
+
+static void note(struct reload *reload, int r, const char *problem)
+{
+    free(reload->problem);
+    reload->problem = NULL;
+    if (r == 0 || r == -EALREADY) {
+        reload->status.succeeded += r == 0;
+        reload->status.succeeded_s = clock_wall_seconds();
+    } else {
+        reload->problem = strdup(problem);
+        reload->status.refused++;
+        reload->status.refused_s = clock_wall_seconds();
+    }
+    reload->status.problem = reload->problem;
+}
+
+/* A line of the log for each line. */
+static void log_problem(const char *problem)
+{
+    while (*problem) {
+        size_t length = strcspn(problem, "\n");
+
+        log_error("reload refused: %.*s", (int)length, problem);
+        problem += length + (problem[length] == '\n');
+    }
+}
+
+static int load_and_apply(struct process *process, struct strbuf *text)
+{
+    const struct config *running = process->snapshot->config;
+    struct config *config;
+    const char *name;
+    char *errors;
+    int r = config_load(process->reload.path, running, &name, &config, &errors);
+
+    if (r == -EINVAL) {
+        strbuf_append(text, errors);
+        free(errors);
+    }
+    if (r == 0 && compare_configs(running, config)) {
+        config_free(config);
+        strbuf_printf(text, "%s: nothing has changed\n", name);
+        return -EALREADY;
+    }
+    if (r == 0 && !wait_until_settled(process)) {
+        config_free(config);
+        strbuf_append(text, "a worker has not changed over to the last configuration yet; try again\n");
+        return -EBUSY;
+    }
+    if (r < 0)
+        return r;
+    r = configuration_apply(process, config);
+    if (r < 0)
+        strbuf_printf(text, "%s: %s; the log tells more; the old configuration stays in force\n", name, strerror(-r));
+    else
+        strbuf_printf(text, "%s: reloaded\n", name);
+    return r;
+}
+
+int reload_run(struct process *process, struct strbuf *text)
+{
+    struct strbuf own;
+    int r;
+
+    strbuf_init(&own, MOST_TEXT_BYTES);
+    r = load_and_apply(process, &own);
+    note(&process->reload, r, own.text);
+    if (r == 0 || r == -EALREADY) {
+        log_info("%.*s", (int)strcspn(own.text, "\n"), own.text);
+        wait_until_settled(process);
+        on_look_at_old(-1, 0, process);
+    } else {
+        log_problem(own.text);
+    }
+    strbuf_append(text, own.text);
+    strbuf_done(&own);
+    return r;
+}
+
+static void on_file_change(void *owner)
+{
+    struct strbuf text;
+
+    strbuf_init(&text, MOST_TEXT_BYTES);
+    reload_run(owner, &text);
+    strbuf_done(&text);
+}
+
+void reload_init(struct process *process, const char *path)
+{
+    process->reload.path = path;
+    process->reload.status.path = path ? path : CONFIG_DEFAULT_PATH;
+    process->reload.status.succeeded_s = clock_wall_seconds();
+    evtimer_assign(&process->reload.old, process->base, on_look_at_old, process);
+}
+
+void reload_begin(struct process *process)
+{
+    process->reload.watch = file_watch_new(process->base, process->reload.status.path, on_file_change, process);
+}
+
+void reload_done(struct process *process)
+{
+    file_watch_free(process->reload.watch);
+    if (process->base && event_initialized(&process->reload.old))
+        event_del(&process->reload.old);
+    free(process->reload.problem);
+}

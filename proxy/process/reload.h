@@ -1,0 +1,38 @@
+/*
+ * Loads the configuration again: when its file has changed, on SIGHUP, when a command asks. All or nothing; a file that
+ * is wrong changes nothing and is told of in the log, in the status and in the metrics.
+ *
+ * Thread: the main thread's.
+ */
+#pragma once
+
+#include <event2/event_struct.h>
+#include <stdbool.h>
+
+#include "base/strbuf.h"
+#include "proxy/observe/status.h"
+
+struct file_watch;
+struct process;
+
+struct reload {
+    const char *path; /* borrowed; NULL: the default one, or the built-in configuration */
+    struct file_watch *watch;
+    struct event old; /* while older configurations have connections */
+    char *problem;    /* why the last one was refused; NULL: it was not */
+    struct status_configuration status;
+};
+
+void reload_init(struct process *process, const char *path);
+
+/* From now on changes of the file are noticed. */
+void reload_begin(struct process *process);
+void reload_done(struct process *process);
+
+/*
+ * Reloads. When it returns 0 every worker has changed over, unless one is stuck. Appends to `text` what came of it, for
+ * people; the same is logged.
+ * Returns 0, -EALREADY when the file says what is in force, -EINVAL when it is wrong, -EBUSY when a worker has not
+ * changed over to the last one yet, or another negative errno.
+ */
+int reload_run(struct process *process, struct strbuf *text);
