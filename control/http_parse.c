@@ -25,9 +25,9 @@ static bool parse_request_line(char *line, struct http_head *head)
     if (strcmp(version, "HTTP/1.1") != 0 && strcmp(version, "HTTP/1.0") != 0)
         return false;
     head->keep_alive = strcmp(version, "HTTP/1.1") == 0;
-    path[strcspn(path, "?")] = '\0';
     head->method = line;
-    head->path = path;
+    head->path = strsep(&path, "?");
+    head->query = path ? path : "";
     return true;
 }
 
@@ -52,6 +52,8 @@ static int parse_header(char *line, struct http_head *head)
     }
     if (strcasecmp(line, "transfer-encoding") == 0)
         return 501;
+    if (strcasecmp(line, "host") == 0)
+        head->host = value;
     if (strcasecmp(line, "connection") == 0 && strcasecmp(value, "close") == 0)
         head->keep_alive = false;
     if (strcasecmp(line, "accept") == 0 && strncasecmp(value, "text/plain", strlen("text/plain")) == 0)
@@ -64,7 +66,7 @@ int http_parse_head(char *text, struct http_head *head)
     char *line = strsep(&text, "\n");
     int status;
 
-    *head = (struct http_head){ 0 };
+    *head = (struct http_head){ .host = "" };
     line[strcspn(line, "\r")] = '\0';
     if (!parse_request_line(line, head))
         return 400;

@@ -9,7 +9,9 @@
 
 struct http_head {
     const char *method;
-    const char *path; /* without its query */
+    const char *path;  /* without its query */
+    const char *query; /* behind the `?`, or "" */
+    const char *host;  /* the header, or "" */
     uint64_t body_length;
     bool has_length; /* it was given */
     bool keep_alive;

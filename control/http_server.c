@@ -108,6 +108,8 @@ static void answer(struct client *client, const struct http_head *head, const ch
 {
     struct http_request request = { .method = head->method,
                                     .path = head->path,
+                                    .query = head->query,
+                                    .host = head->host,
                                     .wants_text = head->wants_text,
                                     .body = body,
                                     .body_length = (size_t)head->body_length };

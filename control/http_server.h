@@ -18,8 +18,10 @@
 
 struct http_request {
     const char *method;
-    const char *path; /* without its query */
-    const char *name; /* what is behind the path of a command that takes one; NULL: nothing */
+    const char *path;  /* without its query */
+    const char *query; /* what is behind its `?`, or "" */
+    const char *host;  /* the header, or "" */
+    const char *name;  /* what is behind the path of a command that takes one; NULL: nothing */
     const char *body; /* terminated; may hold other NULs */
     size_t body_length;
     bool wants_text; /* Accept: text/plain */

@@ -1,6 +1,10 @@
 /*
  * Which request is which command, and who may give it where. The proxy hands over a table of commands; this knows
  * nothing of what they do.
+ *
+ * On the control socket the uid decides (SO_PEERCRED). The admin address answers whoever is on this machine, but only
+ * what changes nothing, and only when the Host is the machine itself: a browser that was led here by a name of
+ * somebody else's (DNS rebinding) must not read anything. The health address answers everybody, and little.
  */
 #pragma once
 
@@ -35,4 +39,8 @@ struct control_server_config {
 
 /* http_handlers; their owner is a struct control_server_config. */
 void control_on_control_request(void *config, const struct http_request *request, struct http_response *response);
+void control_on_admin_request(void *config, const struct http_request *request, struct http_response *response);
 void control_on_health_request(void *config, const struct http_request *request, struct http_response *response);
+
+/* Whether a Host header names this machine: `localhost`, 127.0.0.0/8 or [::1], with any port or none. */
+bool control_host_is_local(const char *host);

@@ -66,7 +66,7 @@ class Outrigger(Balanced, outrigger.Outrigger):
         return {
             "version": 1,
             "workers": 1,
-            "health": {"port": free_port()},
+            "health": {"port": free_port()}, "admin": {"port": 0},
             "control": {"path": os.path.join(self.directory, "control.sock")},
             "listeners": [{"name": "bench", "address": f"127.0.0.1:{self.port}", "cluster": "origin"}],
             "clusters": [self.cluster()],

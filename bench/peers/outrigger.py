@@ -17,7 +17,7 @@ class Outrigger(Peer):
         config = {
             "version": 1,
             "workers": 1,
-            "health": {"port": free_port()},
+            "health": {"port": free_port()}, "admin": {"port": 0},
             "control": {"path": os.path.join(self.directory, "control.sock")},
         }
         if self.bench.namespace:

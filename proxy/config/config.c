@@ -16,9 +16,15 @@
 static const char built_in_name[] = "built-in configuration (there is no " CONFIG_DEFAULT_PATH ")";
 static const char built_in[] = "version: 1\nintercept: {}\n";
 
+struct config *config_ref(struct config *config)
+{
+    config->further_owners++;
+    return config;
+}
+
 void config_free(struct config *config)
 {
-    if (!config)
+    if (!config || config->further_owners-- > 0)
         return;
     arena_done(&config->arena);
     free(config);

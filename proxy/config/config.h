@@ -26,6 +26,8 @@ int config_parse(const char *name, const char *text, size_t length, struct confi
 /* A cluster's `faults` alone, as YAML or JSON. Returns and errors as config_load(). */
 int config_parse_faults(const char *text, size_t length, struct faults_config *ret_faults, char **ret_errors);
 
+/* Another owner, in the same thread as all others; each calls config_free(). Returns `config`. */
+struct config *config_ref(struct config *config);
 void config_free(struct config *config);
 
 /* Appends the whole configuration with its defaults, as YAML that loads to the same. */

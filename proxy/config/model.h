@@ -96,6 +96,10 @@ struct log_config {
     uint64_t format; /* enum log_format */
 };
 
+struct admin_config {
+    uint64_t port; /* 0: none */
+};
+
 struct health_config {
     uint64_t port;
 };
@@ -114,7 +118,7 @@ struct limits_config {
 };
 
 struct drain_config {
-    uint64_t delay_ms, minimum_ms, timeout_ms;
+    uint64_t delay_ms, minimum_ms, timeout_ms, spread_ms;
 };
 
 struct timeouts_config {
@@ -292,10 +296,12 @@ struct match_rule {
 
 struct config {
     struct arena arena; /* owns everything below */
+    unsigned further_owners;
     uint64_t version;
     uint64_t workers; /* CONFIG_AUTO: from the processors at hand */
     const char *zone; /* the proxy's own; NULL: none */
     struct log_config log;
+    struct admin_config admin;
     struct health_config health;
     struct control_config control;
     struct limits_config limits;

@@ -32,6 +32,19 @@ static const struct field log_fields[] = {
 };
 static const struct section log_section = { .size = sizeof(struct log_config), FIELDS(log_fields) };
 
+static const struct field admin_fields[] = {
+    { .key = "port",
+      .type = FIELD_NUMBER,
+      .offset = offsetof(struct admin_config, port),
+      .min = 0,
+      .max = 65535,
+      .def = 15000,
+      .reload = RELOAD_RESTART,
+      .doc = "Port of the admin address, on 127.0.0.1 and ::1: everything that can be asked, nothing that changes "
+             "anything. 0: none." },
+};
+static const struct section admin_section = { .size = sizeof(struct admin_config), FIELDS(admin_fields) };
+
 static const struct field health_fields[] = {
     { .key = "port",
       .type = FIELD_NUMBER,
@@ -142,6 +155,13 @@ static const struct field drain_fields[] = {
       .def = 25 * SECOND,
       .reload = RELOAD_AT_ONCE,
       .doc = "Connections that are left after this long are reset." },
+    { .key = "spread",
+      .type = FIELD_DURATION,
+      .offset = offsetof(struct drain_config, spread_ms),
+      .max = 24 * HOUR,
+      .reload = RELOAD_AT_ONCE,
+      .doc = "Inbound connections are reset one after the other over this long, the quiet ones first, so that not all "
+             "clients reconnect at the same moment. 0: they are left to their own ends, and to `timeout`." },
 };
 static const struct section drain_section = { .size = sizeof(struct drain_config), FIELDS(drain_fields) };
 
@@ -341,6 +361,11 @@ static const struct field root_fields[] = {
       .offset = offsetof(struct config, log),
       .section = &log_section,
       .doc = "The process's own messages." },
+    { .key = "admin",
+      .type = FIELD_SECTION,
+      .offset = offsetof(struct config, admin),
+      .section = &admin_section,
+      .doc = "Status and metrics for whoever is on this machine, or in this pod." },
     { .key = "health",
       .type = FIELD_SECTION,
       .offset = offsetof(struct config, health),

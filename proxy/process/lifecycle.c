@@ -1,5 +1,7 @@
 #include "proxy/process/lifecycle.h"
 
+#include <errno.h>
+
 #include "base/clock.h"
 #include "base/log.h"
 
@@ -52,6 +54,28 @@ void lifecycle_drain(struct lifecycle *lifecycle, uint64_t now_ms)
     lifecycle->drain_started_ms = now_ms;
     enter(lifecycle, LIFECYCLE_DRAINING);
     lifecycle_run(lifecycle, now_ms);
+}
+
+int lifecycle_undrain(struct lifecycle *lifecycle)
+{
+    int r = 0;
+
+    if (lifecycle->state != LIFECYCLE_DRAINING)
+        return lifecycle->state == LIFECYCLE_STOPPED ? -EBUSY : -EALREADY;
+    if (lifecycle->exits)
+        return -EBUSY;
+    if (lifecycle->inbound_stopped) {
+        lifecycle->inbound_stopped = false;
+        r = lifecycle->actions.resume_inbound(lifecycle->owner);
+    }
+    if (r < 0) {
+        lifecycle->inbound_stopped = true;
+        return r;
+    }
+    readiness_unblock(&lifecycle->readiness, READINESS_DRAINING);
+    lifecycle->entered_s[LIFECYCLE_DRAINING] = 0;
+    enter(lifecycle, readiness_is_ready(&lifecycle->readiness) ? LIFECYCLE_READY : LIFECYCLE_STARTING);
+    return 0;
 }
 
 void lifecycle_quit(struct lifecycle *lifecycle, uint64_t now_ms)

@@ -1,5 +1,5 @@
 /*
- * starting → ready → draining → stopped, and when each begins. Draining: not ready at once; inbound accepts end after
+ * starting → ready → draining → stopped, and when each begins; draining may be taken back. Draining: not ready at once; inbound accepts end after
  * drain.delay; with an exit to follow, the process ends when the last connection has ended and drain.minimum has
  * passed, or at drain.timeout.
  *
@@ -31,6 +31,7 @@ enum lifecycle_state {
 /* What the lifecycle asks of the process. */
 struct lifecycle_actions {
     void (*stop_inbound)(void *owner);
+    int (*resume_inbound)(void *owner); /* 0 or a negative errno */
     bool (*inbound_is_stopped)(void *owner); /* every worker has done so */
     unsigned (*count_connections)(void *owner);
     void (*exit)(void *owner);
@@ -56,6 +57,12 @@ void lifecycle_unblock(struct lifecycle *lifecycle, enum readiness_blocker block
 
 /* Begins to drain; does nothing when it drains already. */
 void lifecycle_drain(struct lifecycle *lifecycle, uint64_t now_ms);
+
+/*
+ * Takes draining back. Returns 0, -EALREADY when it does not drain, -EBUSY when the process is going to end, or what
+ * resume_inbound() returned; then it goes on draining.
+ */
+int lifecycle_undrain(struct lifecycle *lifecycle);
 
 /* Drains, then exits. Asked again, it exits at once. */
 void lifecycle_quit(struct lifecycle *lifecycle, uint64_t now_ms);

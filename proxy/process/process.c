@@ -6,6 +6,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -18,6 +19,8 @@
 
 /* How often the lifecycle looks at the clock. */
 #define LIFECYCLE_EVERY_MS 20
+
+#define AWAIT_MS 1000
 
 #define MOST_RELOAD_TEXT (64 * 1024)
 
@@ -34,19 +37,37 @@ static void stop_inbound(void *owner)
 {
     struct process *process = owner;
 
-    for (unsigned i = 0; i < process->workers_ready; i++)
+    for (unsigned i = 0; i < process->workers_ready; i++) {
+        if (process->snapshot->config->drain.spread_ms > 0)
+            worker_spread_ends(&process->shared.workers[i]);
         worker_stop_inbound(&process->shared.workers[i]);
+    }
 }
 
-static bool inbound_is_stopped(void *owner)
+static bool has_stopped(const struct process *process)
 {
-    const struct process *process = owner;
-
     for (unsigned i = 0; i < process->workers_ready; i++) {
         if (!atomic_load_explicit(&process->shared.workers[i].inbound_stopped, memory_order_acquire))
             return false;
     }
     return true;
+}
+
+static bool inbound_is_stopped(void *owner)
+{
+    return has_stopped(owner);
+}
+
+/* Only what has been closed for certain can be opened again. */
+static int resume_inbound(void *owner)
+{
+    struct process *process = owner;
+
+    if (!process_await(process, has_stopped) || !process_await(process, configuration_is_settled))
+        return -EBUSY;
+    for (unsigned i = 0; i < process->workers_ready; i++)
+        atomic_store_explicit(&process->shared.workers[i].inbound_stopped, false, memory_order_relaxed);
+    return configuration_apply(process, config_ref(process->snapshot->config));
 }
 
 static unsigned count_connections(void *owner)
@@ -82,6 +103,30 @@ void process_drain(struct process *process)
 {
     begin_lifecycle_ticks(process);
     lifecycle_drain(&process->lifecycle, clock_now_ms());
+}
+
+int process_undrain(struct process *process)
+{
+    int r = lifecycle_undrain(&process->lifecycle);
+
+    if (r == 0) {
+        event_del(&process->lifecycle_tick);
+        process_await(process, configuration_is_settled);
+    }
+    return r;
+}
+
+bool process_await(const struct process *process, bool (*is_true)(const struct process *process))
+{
+    const struct timespec pause = { .tv_nsec = 200000 };
+    uint64_t until_ms = clock_now_ms() + AWAIT_MS;
+
+    while (!is_true(process)) {
+        if (clock_now_ms() > until_ms)
+            return false;
+        nanosleep(&pause, NULL);
+    }
+    return true;
 }
 
 void process_quit(struct process *process)
@@ -169,6 +214,7 @@ static void end(struct process *process)
     reload_done(process);
     http_server_free(process->control);
     http_server_free(process->health);
+    http_server_free(process->admin);
     if (process->control_path)
         unlink(process->control_path);
     free(process->control_path);
@@ -195,7 +241,8 @@ void process_close_lost(struct process *process)
 
 int process_run(struct config *config, const char *config_path)
 {
-    static const struct lifecycle_actions actions = { stop_inbound, inbound_is_stopped, count_connections, exit_loop };
+    static const struct lifecycle_actions actions = { stop_inbound, resume_inbound, inbound_is_stopped,
+                                                      count_connections, exit_loop };
     struct process *process = calloc(1, sizeof *process);
     int r;
 

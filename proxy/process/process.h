@@ -27,7 +27,7 @@ struct process {
     struct lifecycle lifecycle;
     struct reload reload;
     struct control_server_config commands;
-    struct http_server *control, *health;
+    struct http_server *control, *health, *admin;
     struct event lifecycle_tick; /* while draining */
     struct event signals[3];
     unsigned signal_count;
@@ -49,6 +49,15 @@ void process_close_lost(struct process *process);
 /* Begins to drain; or drains, then ends. */
 void process_drain(struct process *process);
 void process_quit(struct process *process);
+
+/* Takes draining back; see lifecycle_undrain(). When it returns 0 everything is accepted again. */
+int process_undrain(struct process *process);
+
+/*
+ * Waits until something is true that the workers do within a turn of their loops; at most a second, since control and
+ * health checks wait meanwhile. Returns whether it is.
+ */
+bool process_await(const struct process *process, bool (*is_true)(const struct process *process));
 
 /* Connections that are open now, over all workers. */
 unsigned process_active_connections(const struct process *process);

@@ -3,7 +3,6 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "base/clock.h"
 #include "base/log.h"
@@ -13,23 +12,8 @@
 #include "proxy/process/file_watch.h"
 #include "proxy/process/process.h"
 
-#define SETTLE_MS       1000 /* how long the main thread waits for the workers: they need a turn of their loops */
 #define LOOK_AT_OLD_MS  200
 #define MOST_TEXT_BYTES (64 * 1024)
-
-/* Between them the loop's only other work, control and health checks, waits. */
-static bool wait_until_settled(const struct process *process)
-{
-    const struct timespec pause = { .tv_nsec = 200000 };
-    uint64_t until_ms = clock_now_ms() + SETTLE_MS;
-
-    while (!configuration_is_settled(process)) {
-        if (clock_now_ms() > until_ms)
-            return false;
-        nanosleep(&pause, NULL);
-    }
-    return true;
-}
 
 static void on_look_at_old(evutil_socket_t fd, short what, void *argument)
 {
@@ -85,7 +69,7 @@ static int load_and_apply(struct process *process, struct strbuf *text)
         strbuf_printf(text, "%s: nothing has changed\n", name);
         return -EALREADY;
     }
-    if (r == 0 && !wait_until_settled(process)) {
+    if (r == 0 && !process_await(process, configuration_is_settled)) {
         config_free(config);
         strbuf_append(text, "a worker has not changed over to the last configuration yet; try again\n");
         return -EBUSY;
@@ -110,7 +94,7 @@ int reload_run(struct process *process, struct strbuf *text)
     note(&process->reload, r, own.text);
     if (r == 0 || r == -EALREADY) {
         log_info("%.*s", (int)strcspn(own.text, "\n"), own.text);
-        wait_until_settled(process);
+        process_await(process, configuration_is_settled);
         on_look_at_old(-1, 0, process);
     } else {
         log_problem(own.text);

@@ -57,13 +57,13 @@ void startup_set_limits(struct process *process, const struct config *config)
                     config->limits.max_connections, (uint64_t)limit.rlim_cur, affordable);
 }
 
-static int open_health(struct process *process, const struct config *config)
+/* On both hosts; one of IPv6 is left out where the kernel has none. */
+static int open_http(struct http_server *server, const char *name, const char *ipv4, const char *ipv6, uint16_t port)
 {
-    union sockaddr_any addresses[2];
-    uint16_t port = (uint16_t)config->health.port;
+    union inet_address addresses[2];
 
-    sockaddr_parse_host("0.0.0.0", port, &addresses[0].inet);
-    sockaddr_parse_host("::", port, &addresses[1].inet);
+    sockaddr_parse_host(ipv4, port, &addresses[0]);
+    sockaddr_parse_host(ipv6, port, &addresses[1]);
     for (size_t i = 0; i < ARRAY_SIZE(addresses); i++) {
         char text[SOCKADDR_TEXT_SIZE];
         int fd, r = listener_open(&addresses[i].any, false, false, &fd);
@@ -71,9 +71,9 @@ static int open_health(struct process *process, const struct config *config)
         if (addresses[i].family == AF_INET6 && (r == -EAFNOSUPPORT || r == -EADDRNOTAVAIL))
             continue;
         if (r == 0)
-            r = http_server_listen(process->health, fd);
+            r = http_server_listen(server, fd);
         if (r < 0) {
-            log_error("health listener %s: %s", sockaddr_format(&addresses[i].any, text), strerror(-r));
+            log_error("%s listener %s: %s", name, sockaddr_format(&addresses[i].any, text), strerror(-r));
             return r;
         }
     }
@@ -88,6 +88,8 @@ int startup_open_control(struct process *process, const struct config *config)
     r = http_server_new(process->base, control_on_control_request, &process->commands, &process->control);
     if (r == 0)
         r = http_server_new(process->base, control_on_health_request, &process->commands, &process->health);
+    if (r == 0)
+        r = http_server_new(process->base, control_on_admin_request, &process->commands, &process->admin);
     if (r < 0)
         return r;
     r = listener_open_unix(path, &fd);
@@ -102,7 +104,10 @@ int startup_open_control(struct process *process, const struct config *config)
                                    : "");
         return r;
     }
-    return open_health(process, config);
+    r = open_http(process->health, "health", "0.0.0.0", "::", (uint16_t)config->health.port);
+    if (r == 0 && config->admin.port > 0)
+        r = open_http(process->admin, "admin", "127.0.0.1", "::1", (uint16_t)config->admin.port);
+    return r;
 }
 
 int startup_start_workers(struct process *process)

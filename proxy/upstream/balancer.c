@@ -23,7 +23,7 @@ static bool was_tried(const struct endpoint *endpoint, const struct balancer_req
 
 static bool is_untried(const struct endpoint *endpoint, const void *argument)
 {
-    return !was_tried(endpoint, argument);
+    return !endpoint_is_disabled(endpoint) && !was_tried(endpoint, argument);
 }
 
 static bool is_healthy_and_untried(const struct endpoint *endpoint, const void *argument)
@@ -71,9 +71,10 @@ static bool is_in_panic(const struct balancer_request *request, size_t first, si
     size_t healthy = 0, count = 0;
 
     for (size_t i = first; i < end; i++) {
-        for (size_t j = 0; j < request->set->levels[i].count; j++)
+        for (size_t j = 0; j < request->set->levels[i].count; j++) {
             healthy += endpoint_is_healthy(request->set->levels[i].slots[j].endpoint);
-        count += request->set->levels[i].count;
+            count += !endpoint_is_disabled(request->set->levels[i].slots[j].endpoint);
+        }
     }
     return healthy * 10000 < count * request->config->outlier_detection.panic_threshold;
 }
@@ -89,7 +90,7 @@ static struct endpoint *find_trial(const struct balancer_request *request, size_
             struct endpoint *endpoint = level->slots[j].endpoint;
 
             if (outlier_is_closed(&endpoint->outlier) || was_tried(endpoint, request) ||
-                atomic_load_explicit(&endpoint->is_down, memory_order_relaxed))
+                atomic_load_explicit(&endpoint->is_down, memory_order_relaxed) || endpoint_is_disabled(endpoint))
                 continue;
             *ret_trial = outlier_take_trial(&endpoint->outlier, &request->config->outlier_detection, request->now_ms);
             if (*ret_trial != 0)

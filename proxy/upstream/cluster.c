@@ -231,6 +231,23 @@ void cluster_set_down(struct cluster *cluster, struct endpoint *endpoint, bool i
     pthread_mutex_unlock(&cluster->state->mutex);
 }
 
+void cluster_disable(struct cluster *cluster, struct endpoint *endpoint)
+{
+    pthread_mutex_lock(&cluster->state->mutex);
+    atomic_store_explicit(&endpoint->is_disabled, true, memory_order_relaxed);
+    cluster_state_look_at_health(cluster->state);
+    pthread_mutex_unlock(&cluster->state->mutex);
+}
+
+void cluster_restore(struct cluster *cluster, struct endpoint *endpoint)
+{
+    pthread_mutex_lock(&cluster->state->mutex);
+    atomic_store_explicit(&endpoint->is_disabled, false, memory_order_relaxed);
+    outlier_reset(&endpoint->outlier);
+    cluster_state_look_at_health(cluster->state);
+    pthread_mutex_unlock(&cluster->state->mutex);
+}
+
 void cluster_report_success(struct cluster *cluster, struct attempt_target *target, uint64_t now_ms)
 {
     char address[SOCKADDR_TEXT_SIZE];

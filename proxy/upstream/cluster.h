@@ -89,6 +89,13 @@ void cluster_pick(struct cluster *cluster, struct balancer_request *request, str
 /* What an active health check found. */
 void cluster_set_down(struct cluster *cluster, struct endpoint *endpoint, bool is_down, uint64_t now_ms);
 
+/*
+ * By command: no connection goes to the endpoint any more, not in panic either; or it counts as healthy again, whatever
+ * had been found by its connections. Active health checks have their own opinion.
+ */
+void cluster_disable(struct cluster *cluster, struct endpoint *endpoint);
+void cluster_restore(struct cluster *cluster, struct endpoint *endpoint);
+
 /* What came of it, once for each attempt. */
 void cluster_report_success(struct cluster *cluster, struct attempt_target *target, uint64_t now_ms);
 void cluster_report_failure(struct cluster *cluster, struct attempt_target *target, struct random *random,

@@ -40,11 +40,19 @@ void endpoint_unref(struct endpoint *endpoint)
 
 bool endpoint_is_healthy(const struct endpoint *endpoint)
 {
-    return outlier_is_closed(&endpoint->outlier) && !atomic_load_explicit(&endpoint->is_down, memory_order_relaxed);
+    return outlier_is_closed(&endpoint->outlier) && !atomic_load_explicit(&endpoint->is_down, memory_order_relaxed) &&
+           !endpoint_is_disabled(endpoint);
+}
+
+bool endpoint_is_disabled(const struct endpoint *endpoint)
+{
+    return atomic_load_explicit(&endpoint->is_disabled, memory_order_relaxed);
 }
 
 const char *endpoint_health_name(const struct endpoint *endpoint)
 {
+    if (endpoint_is_disabled(endpoint))
+        return "disabled";
     if (atomic_load_explicit(&endpoint->is_down, memory_order_relaxed))
         return "unhealthy";
     switch (outlier_state(&endpoint->outlier)) {

@@ -22,20 +22,23 @@ struct endpoint {
     atomic_ulong connects; /* attempts that succeeded */
     atomic_ulong connect_failures;
     atomic_bool is_down;          /* by active health checks */
+    atomic_bool is_disabled;      /* ejected by command, until it is restored */
     atomic_bool is_gone;          /* discovery does not find it any more */
     atomic_uint_fast64_t lost_ms; /* since when either is so */
     struct outlier outlier;
 };
 
-/* Neither down nor ejected nor on trial. */
+/* Neither disabled nor down nor ejected nor on trial. */
 bool endpoint_is_healthy(const struct endpoint *endpoint);
+
+bool endpoint_is_disabled(const struct endpoint *endpoint);
 
 /* One reference. NULL without memory. */
 struct endpoint *endpoint_new(const union sockaddr_any *address, uint64_t now_ms);
 void endpoint_ref(struct endpoint *endpoint);
 void endpoint_unref(struct endpoint *endpoint);
 
-/* "healthy", "unhealthy" (by health checks), "ejected" or "trial", for people and metrics; stable names. */
+/* "healthy", "disabled" (by command), "unhealthy" (by health checks), "ejected" or "trial", for people and metrics; stable names. */
 const char *endpoint_health_name(const struct endpoint *endpoint);
 
 /* FNV-1a. Pure. */

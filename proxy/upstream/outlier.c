@@ -107,3 +107,10 @@ void outlier_abandon_trial(struct outlier *outlier, uint64_t trial, uint64_t now
     atomic_compare_exchange_strong_explicit(&outlier->state, &half_open, OUTLIER_OPEN, memory_order_acq_rel,
                                             memory_order_relaxed);
 }
+
+void outlier_reset(struct outlier *outlier)
+{
+    atomic_store_explicit(&outlier->failures, 0, memory_order_relaxed);
+    atomic_store_explicit(&outlier->ejections, 0, memory_order_relaxed);
+    atomic_store_explicit(&outlier->state, OUTLIER_CLOSED, memory_order_release);
+}

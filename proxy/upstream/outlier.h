@@ -59,5 +59,8 @@ uint64_t outlier_eject(struct outlier *outlier, const struct outlier_config *con
 /* A success; n goes down by one. `trial` is its token or 0. Returns whether it was the trial's, which closes it. */
 bool outlier_succeed(struct outlier *outlier, const struct outlier_config *config, uint64_t trial, uint64_t now_ms);
 
+/* Forgets everything: CLOSED. */
+void outlier_reset(struct outlier *outlier);
+
 /* The trial ended without telling anything (its client went away): another may be made at once. */
 void outlier_abandon_trial(struct outlier *outlier, uint64_t trial, uint64_t now_ms);

@@ -18,6 +18,8 @@ enum mail_command {
     MAIL_EXIT = 1 << 1,
     MAIL_CLOSE_LOST = 1 << 2, /* see worker_close_lost() */
     MAIL_ADOPT = 1 << 3,      /* see worker_adopt() */
+    MAIL_SPREAD = 1 << 4,     /* see worker_spread_ends() */
+    MAIL_LIST = 1 << 5,       /* see worker_list() */
 };
 
 /* An accepted socket to take over. */

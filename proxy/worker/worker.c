@@ -17,6 +17,7 @@
 #include "proxy/net/sockopt.h"
 #include "proxy/worker/accept.h"
 #include "proxy/worker/adopt.h"
+#include "proxy/worker/spread.h"
 
 #define HEARTBEAT_MS      1000
 #define SCRATCH_ALIGNMENT 4096
@@ -112,6 +113,8 @@ static void on_mail(evutil_socket_t fd, short what, void *argument)
     }
     if (commands & MAIL_CLOSE_LOST)
         close_lost(worker);
+    if (commands & MAIL_SPREAD)
+        spread_begin(worker);
     while ((grant = mailbox_take_grant(&worker->mailbox)))
         pending_on_grant(grant);
     while ((count = mailbox_take(&worker->mailbox, mails, ARRAY_SIZE(mails))) > 0) {
@@ -155,6 +158,7 @@ int worker_init(struct worker *worker, unsigned index, struct worker_shared *sha
     event_assign(&worker->heartbeat_event, worker->base, -1, EV_PERSIST, on_heartbeat, worker);
     event_assign(&worker->graves_event, worker->base, -1, 0, on_graves, worker);
     accept_init(worker);
+    spread_init(worker);
     return 0;
 }
 
@@ -224,6 +228,11 @@ void worker_stop_inbound(struct worker *worker)
 void worker_adopt(struct worker *worker)
 {
     mailbox_command(&worker->mailbox, MAIL_ADOPT);
+}
+
+void worker_spread_ends(struct worker *worker)
+{
+    mailbox_command(&worker->mailbox, MAIL_SPREAD);
 }
 
 void worker_close_lost(struct worker *worker)

@@ -50,6 +50,8 @@ struct worker {
     atomic_uint active;          /* shared: connections, for handing over */
     atomic_bool inbound_stopped; /* shared: its inbound and plain listeners are closed */
     atomic_ulong alive_ms;       /* shared: when the loop last turned */
+    struct timer spread_timer;
+    uint64_t spread_ends_ms; /* while it is armed: when the last one ends */
     struct timer accept_timer;
     uint64_t accept_pause_ms; /* the last pause; 0: accepting works */
     unsigned long famine_logged_ms;
@@ -73,6 +75,9 @@ void worker_wait_for_stop(struct worker *worker);
 
 /* Inbound and plain listeners: takes what waits in their backlogs, then closes them. */
 void worker_stop_inbound(struct worker *worker);
+
+/* Begins to end inbound and plain listeners' connections over drain.spread; worker_adopt() stops that. */
+void worker_spread_ends(struct worker *worker);
 
 /* Ends connections whose endpoint is down or gone, where close_on_unhealthy or close_on_removal says so. Any thread. */
 void worker_close_lost(struct worker *worker);

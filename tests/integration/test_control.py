@@ -386,6 +386,7 @@ def test_log_that_nobody_reads_holds_nobody_up(serve, programs, tmp_path):
 version: 1
 log: {{level: debug}}
 health: {{port: {free_port()}}}
+admin: {{port: 0}}
 control: {{path: {tmp_path}/control.sock}}
 drain: {{timeout: 1s}}
 listeners: [{{name: web, address: "127.0.0.1:{port}", cluster: c}}]

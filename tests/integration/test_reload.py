@@ -303,7 +303,7 @@ def test_a_config_map_that_is_swapped_is_noticed(start, serve, tmp_path):
 
     def publish(name, endpoint):
         (mount / name).mkdir()
-        config = {"version": 1, "health": {"port": health_port}, "drain": {"timeout": "200ms"}, "log": {"format": "text"},
+        config = {"version": 1, "health": {"port": health_port}, "drain": {"timeout": "200ms"}, "log": {"format": "text"}, "admin": {"port": 0},
                   "control": {"path": str(tmp_path / "proxy0" / "control.sock")},
                   "listeners": [{"name": "test", "address": f"127.0.0.1:{port}", "cluster": "test"}],
                   "clusters": [Standing.cluster("test", [endpoint])]}

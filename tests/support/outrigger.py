@@ -73,7 +73,7 @@ class Outrigger:
 
     def write(self, config):
         """Writes the configuration's file, in one step. A running proxy notices."""
-        config = {"version": 1, "log": {"format": "text", "level": "debug"}, **config}
+        config = {"version": 1, "log": {"format": "text", "level": "debug"}, "admin": {"port": 0}, **config}
         config["control"] = {"path": self.socket_path, **config.get("control", {})}
         with open(self.config_path + ".new", "w", encoding="utf-8") as file:
             yaml.safe_dump(config, file)

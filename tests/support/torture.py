@@ -40,7 +40,7 @@ def torture_proxy(programs, directory, seed, connections, limits, at_once=200, t
         "workers": 2,
         "log": {"format": "text", "level": log},
         "limits": limits,
-        "health": {"port": free_port()},
+        "health": {"port": free_port()}, "admin": {"port": 0},
         "listeners": [{"name": "test", "address": f"127.0.0.1:{port}", "cluster": "test"}],
         "clusters": [{"name": "test", "endpoints": [{"address": f"127.0.0.1:{upstream}"}], "retry": {"attempts": 1}}],
     }, environment=environment)

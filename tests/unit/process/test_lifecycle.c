@@ -1,15 +1,27 @@
 /* Readiness by its blockers, and draining by the clock: delay, minimum, timeout, asked twice. */
 #include "tests/unit/unit.h"
 
+#include <errno.h>
+
 #include "proxy/process/lifecycle.h"
 
 struct fake_process {
     unsigned connections, stops, exits;
+    int resume_error;
 };
 
 static void stop_inbound(void *owner)
 {
     ((struct fake_process *)owner)->stops++;
+}
+
+static int resume_inbound(void *owner)
+{
+    struct fake_process *fake = owner;
+
+    if (fake->resume_error == 0)
+        fake->stops = 0;
+    return fake->resume_error;
 }
 
 static bool inbound_is_stopped(void *owner)
@@ -27,7 +39,7 @@ static void exit_process(void *owner)
     ((struct fake_process *)owner)->exits++;
 }
 
-static const struct lifecycle_actions actions = { stop_inbound, inbound_is_stopped, count_connections, exit_process };
+static const struct lifecycle_actions actions = { stop_inbound, resume_inbound, inbound_is_stopped, count_connections, exit_process };
 static const struct drain_config drain = { .delay_ms = 1000, .minimum_ms = 3000, .timeout_ms = 10000 };
 
 static struct fake_process process;
@@ -145,6 +157,29 @@ static void test_lifecycle_quit_within_the_delay_does_not_begin_it_again(void **
     assert_int_equal(process.stops, 1);
 }
 
+static void test_lifecycle_undrain_goes_back_to_ready(void **state)
+{
+    (void)state;
+    assert_int_equal(lifecycle_undrain(&lifecycle), -EALREADY);
+    lifecycle_drain(&lifecycle, 0);
+    assert_int_equal(lifecycle_undrain(&lifecycle), 0); /* within the delay nothing was closed */
+    assert_int_equal(lifecycle.state, LIFECYCLE_READY);
+    assert_true(readiness_is_ready(&lifecycle.readiness));
+    lifecycle_drain(&lifecycle, 5000);
+    lifecycle_run(&lifecycle, 5999);
+    assert_int_equal(process.stops, 0);
+    lifecycle_run(&lifecycle, 6000);
+    assert_int_equal(process.stops, 1);
+    process.resume_error = -EADDRINUSE;
+    assert_int_equal(lifecycle_undrain(&lifecycle), -EADDRINUSE);
+    assert_int_equal(lifecycle.state, LIFECYCLE_DRAINING);
+    process.resume_error = 0;
+    assert_int_equal(lifecycle_undrain(&lifecycle), 0);
+    assert_int_equal(process.stops, 0);
+    lifecycle_quit(&lifecycle, 9000);
+    assert_int_equal(lifecycle_undrain(&lifecycle), -EBUSY);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -155,6 +190,7 @@ int main(void)
         cmocka_unit_test_setup(test_lifecycle_quit_twice_exits_at_once, set_up),
         cmocka_unit_test_setup(test_lifecycle_quit_after_drain_counts_its_own_time, set_up),
         cmocka_unit_test_setup(test_lifecycle_quit_within_the_delay_does_not_begin_it_again, set_up),
+        cmocka_unit_test_setup(test_lifecycle_undrain_goes_back_to_ready, set_up),
     };
 
     return RUN_TESTS(tests);
