@@ -12,7 +12,8 @@
 
 static const char *const level_names[] = { "error", "warning", "info", "debug" };
 
-static atomic_uint dropped_lines;
+static atomic_uint dropped_lines; /* that no later line has told of yet */
+static atomic_ulong all_dropped_lines;
 static atomic_int current_level = LOG_INFO;
 static atomic_int current_format = LOG_FORMAT_TEXT;
 
@@ -20,6 +21,27 @@ void log_configure(enum log_level level, enum log_format format)
 {
     atomic_store_explicit(&current_level, (int)level, memory_order_relaxed);
     atomic_store_explicit(&current_format, (int)format, memory_order_relaxed);
+}
+
+void log_set_level(enum log_level level)
+{
+    atomic_store_explicit(&current_level, (int)level, memory_order_relaxed);
+}
+
+enum log_level log_get_level(void)
+{
+    return (enum log_level)atomic_load_explicit(&current_level, memory_order_relaxed);
+}
+
+unsigned long log_count_dropped(void)
+{
+    return atomic_load_explicit(&all_dropped_lines, memory_order_relaxed);
+}
+
+static void count_dropped(void)
+{
+    atomic_fetch_add_explicit(&dropped_lines, 1, memory_order_relaxed);
+    atomic_fetch_add_explicit(&all_dropped_lines, 1, memory_order_relaxed);
 }
 
 bool log_enabled(enum log_level level)
@@ -76,7 +98,7 @@ static void write_message(enum log_level level, const char *message)
         line[length++] = '\n';
     }
     if (write(STDERR_FILENO, line, length) < 0)
-        atomic_fetch_add_explicit(&dropped_lines, 1, memory_order_relaxed);
+        count_dropped();
 }
 
 static void write_line(enum log_level level, const char *format, va_list arguments) PRINTF_LIKE(2, 0);
@@ -87,7 +109,7 @@ static void write_line(enum log_level level, const char *format, va_list argumen
     unsigned dropped;
 
     if (!is_writable()) {
-        atomic_fetch_add_explicit(&dropped_lines, 1, memory_order_relaxed);
+        count_dropped();
         return;
     }
     dropped = atomic_exchange_explicit(&dropped_lines, 0, memory_order_relaxed);

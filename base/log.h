@@ -27,6 +27,13 @@ enum log_format {
 /* Sets what is written from now on. Main thread, before others start or at a reload. */
 void log_configure(enum log_level level, enum log_format format);
 
+/* Any thread. */
+void log_set_level(enum log_level level);
+enum log_level log_get_level(void);
+
+/* Lines that were not written since their reader did not read, or had no room. */
+unsigned long log_count_dropped(void);
+
 bool log_enabled(enum log_level level);
 
 void log_write(enum log_level level, const char *format, ...) PRINTF_LIKE(2, 3);

@@ -171,3 +171,36 @@ void units_format_percent(uint64_t basis_points, char *text)
     else
         snprintf(text, UNITS_TEXT_SIZE, "%" PRIu64 ".%02" PRIu64 "%%", whole, rest);
 }
+
+const char *units_format_rounded_size(uint64_t bytes, char *text)
+{
+    static const char *const names[] = { "B", "KiB", "MiB", "GiB", "TiB" };
+    uint64_t whole = bytes, tenths = 0;
+    size_t unit = 0;
+
+    while (whole >= 1024 && unit + 1 < sizeof names / sizeof *names) {
+        tenths = whole % 1024 * 10 / 1024;
+        whole /= 1024;
+        unit++;
+    }
+    if (unit == 0)
+        snprintf(text, UNITS_TEXT_SIZE, "%" PRIu64 " B", whole);
+    else
+        snprintf(text, UNITS_TEXT_SIZE, "%" PRIu64 ".%" PRIu64 " %s", whole, tenths, names[unit]);
+    return text;
+}
+
+const char *units_format_rounded_duration(uint64_t ms, char *text)
+{
+    uint64_t seconds = ms / 1000;
+
+    if (seconds < 60)
+        snprintf(text, UNITS_TEXT_SIZE, "%" PRIu64 "s", seconds);
+    else if (seconds < 3600)
+        snprintf(text, UNITS_TEXT_SIZE, "%" PRIu64 "m%02" PRIu64 "s", seconds / 60, seconds % 60);
+    else if (seconds < 86400)
+        snprintf(text, UNITS_TEXT_SIZE, "%" PRIu64 "h%02" PRIu64 "m", seconds / 3600, seconds / 60 % 60);
+    else
+        snprintf(text, UNITS_TEXT_SIZE, "%" PRIu64 "d%02" PRIu64 "h", seconds / 86400, seconds / 3600 % 24);
+    return text;
+}

@@ -26,3 +26,7 @@ int units_parse_percent(const char *text, uint64_t *ret_basis_points);
 void units_format_duration(uint64_t ms, char *text);
 void units_format_size(uint64_t bytes, char *text);
 void units_format_percent(uint64_t basis_points, char *text);
+
+/* For people, rounded down: 1234567 as `1.1 MiB`; 3723 s as `1h02m`, 75 s as `1m15s`. Each returns `text`. */
+const char *units_format_rounded_size(uint64_t bytes, char *text);
+const char *units_format_rounded_duration(uint64_t ms, char *text);

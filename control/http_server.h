@@ -22,7 +22,7 @@ struct http_request {
     const char *query; /* what is behind its `?`, or "" */
     const char *host;  /* the header, or "" */
     const char *name;  /* what is behind the path of a command that takes one; NULL: nothing */
-    const char *body; /* terminated; may hold other NULs */
+    const char *body;  /* terminated; may hold other NULs */
     size_t body_length;
     bool wants_text; /* Accept: text/plain */
     bool has_peer;   /* it came over a unix socket; then peer_uid is whose (SO_PEERCRED) */

@@ -24,8 +24,8 @@ static bool is_path_of(const struct control_command *command, const char *path, 
 }
 
 /* Whether it may be given there; if not, `response` says why. */
-static bool may_run(const struct control_server_config *config, const struct control_command *command,
-                    enum place place, const struct http_request *request, struct http_response *response)
+static bool may_run(const struct control_server_config *config, const struct control_command *command, enum place place,
+                    const struct http_request *request, struct http_response *response)
 {
     if (place == PLACE_CONTROL) {
         if (request->has_peer && config->is_allowed(config->owner, request->peer_uid, command->permission))

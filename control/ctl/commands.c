@@ -29,24 +29,31 @@ int ctl_ask_and_print(const struct ctl_options *options, const char *method, con
     return code;
 }
 
-int ctl_ready(const struct ctl_options *options)
+int ctl_log_level(const struct ctl_options *options)
 {
-    return ctl_ask_and_print(options, "GET", "/healthz/ready", "");
+    return ctl_ask_and_print(options, "POST", "/log-level", options->command[0]);
 }
 
-int ctl_status(const struct ctl_options *options)
+static int change_endpoint(const struct ctl_options *options, const char *verb)
 {
-    return ctl_ask_and_print(options, "GET", "/status", "");
+    char path[512];
+
+    if (snprintf(path, sizeof path, "/endpoints/%s/%s", options->command[0], verb) >= (int)sizeof path ||
+        strpbrk(path, " \t\r\n?") || strlen(options->command[1]) > CLIENT_MOST_BODY_BYTES) {
+        fprintf(stderr, "outriggerctl: %s: \"%.80s\" cannot be a cluster's name\n", verb, options->command[0]);
+        return CTL_USAGE;
+    }
+    return ctl_ask_and_print(options, "POST", path, options->command[1]);
 }
 
-int ctl_drain(const struct ctl_options *options)
+int ctl_eject(const struct ctl_options *options)
 {
-    return ctl_ask_and_print(options, "POST", "/drain", "");
+    return change_endpoint(options, "eject");
 }
 
-int ctl_quit(const struct ctl_options *options)
+int ctl_restore(const struct ctl_options *options)
 {
-    return ctl_ask_and_print(options, "POST", "/quit", "");
+    return change_endpoint(options, "restore");
 }
 
 int ctl_wait(const struct ctl_options *options)
@@ -54,6 +61,8 @@ int ctl_wait(const struct ctl_options *options)
     sigset_t ending, before;
     int r;
 
+    if (gate_is_disabled())
+        return CTL_DONE;
     sigemptyset(&ending);
     sigaddset(&ending, SIGTERM);
     sigaddset(&ending, SIGINT);

@@ -22,12 +22,12 @@ struct ctl_options {
 };
 
 /* The subcommands. Each returns the exit code. */
-int ctl_ready(const struct ctl_options *options);
 int ctl_wait(const struct ctl_options *options);
 int ctl_run(const struct ctl_options *options);
-int ctl_status(const struct ctl_options *options);
-int ctl_drain(const struct ctl_options *options);
-int ctl_quit(const struct ctl_options *options);
+int ctl_top(const struct ctl_options *options);
+int ctl_log_level(const struct ctl_options *options);
+int ctl_eject(const struct ctl_options *options);
+int ctl_restore(const struct ctl_options *options);
 int ctl_fault(const struct ctl_options *options);
 
 /*

@@ -39,6 +39,13 @@ static bool ask(const struct ctl_options *options, uint64_t timeout_ms, char **r
     return false;
 }
 
+bool gate_is_disabled(void)
+{
+    const char *value = getenv("OUTRIGGER_DISABLED");
+
+    return value && *value != '\0';
+}
+
 int gate_wait(const struct ctl_options *options, const sigset_t *ending)
 {
     uint64_t deadline_ms = now_ms() + options->timeout_ms;

@@ -1,48 +1,129 @@
 /* outriggerctl: options and the table of subcommands. */
 #include <getopt.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/macros.h"
+#include "base/suggest.h"
 #include "base/units.h"
 #include "control/ctl/ctl.h"
+
+static int print_completion(const struct ctl_options *options);
 
 struct subcommand {
     const char *name;
     const char *arguments;
     const char *help;
-    bool waits, runs, has_words; /* takes --timeout; wraps a command; takes words of its own */
+    bool waits, runs, polls; /* takes --timeout; wraps a command; takes --interval */
+    unsigned words;          /* how many it takes, UINT_MAX: any number */
     int (*run)(const struct ctl_options *options);
+    const char *method, *path; /* without `run`: one request */
 };
 
 static const struct subcommand subcommands[] = {
-    { "ready", "", "say whether the proxy is ready (exit 0) or not, and why not (exit 1)", false, false, false,
-      ctl_ready },
-    { "wait", "[--timeout 60s] [--interval 250ms]", "wait until the proxy is ready", true, false, false, ctl_wait },
-    { "run", "[--timeout 60s] [--on-timeout fail|start] [--quit] -- CMD...",
-      "wait, then run CMD, pass signals on, return its exit code; --quit ends the proxy afterwards", true, true, false,
-      ctl_run },
-    { "status", "", "show state, traffic and endpoints", false, false, false, ctl_status },
-    { "drain", "", "stop being ready and accept no new inbound connections; the proxy goes on running", false, false,
-      false, ctl_drain },
-    { "quit", "", "drain, then end the proxy", false, false, false, ctl_quit },
-    { "fault",
-      "set CLUSTER [delay=PERCENT:TIME] [refuse=PERCENT] [reset=PERCENT[:BYTES]] [bandwidth=BYTES] | clear CLUSTER",
-      "inject these faults, and no others, into a cluster's new connections; clear: the configured ones again", false,
-      false, true, ctl_fault },
+    { .name = "ready",
+      .arguments = "",
+      .help = "say whether the proxy is ready (exit 0) or not, and why not (exit 1)",
+      .method = "GET",
+      .path = "/healthz/ready" },
+    { .name = "wait",
+      .arguments = "[--timeout 60s] [--interval 250ms]",
+      .help = "wait until the proxy is ready",
+      .waits = true,
+      .polls = true,
+      .run = ctl_wait },
+    { .name = "run",
+      .arguments = "[--timeout 60s] [--interval 250ms] [--on-timeout fail|start] [--quit] -- CMD...",
+      .help = "wait, then run CMD, pass signals on, return its exit code; --quit ends the proxy afterwards",
+      .waits = true,
+      .polls = true,
+      .runs = true,
+      .words = UINT_MAX,
+      .run = ctl_run },
+    { .name = "status",
+      .arguments = "",
+      .help = "show state, configuration, traffic and endpoints",
+      .method = "GET",
+      .path = "/status" },
+    { .name = "stats",
+      .arguments = "",
+      .help = "show the process as a whole: connections, memory, workers",
+      .method = "GET",
+      .path = "/stats" },
+    { .name = "clusters",
+      .arguments = "",
+      .help = "show traffic and endpoints of each cluster",
+      .method = "GET",
+      .path = "/clusters" },
+    { .name = "connections",
+      .arguments = "",
+      .help = "show the connections that are open, the oldest 1000 of each worker",
+      .method = "GET",
+      .path = "/connections" },
+    { .name = "config",
+      .arguments = "",
+      .help = "show the configuration in force with all its defaults",
+      .method = "GET",
+      .path = "/config" },
+    { .name = "top",
+      .arguments = "[--interval 1s]",
+      .help = "show rates of each cluster, again and again, until interrupted",
+      .polls = true,
+      .run = ctl_top },
+    { .name = "reload",
+      .arguments = "",
+      .help = "load the configuration's file again: all of it, or nothing and what is wrong",
+      .method = "POST",
+      .path = "/reload" },
+    { .name = "drain",
+      .arguments = "",
+      .help = "stop being ready and accept no new inbound connections; the proxy goes on running",
+      .method = "POST",
+      .path = "/drain" },
+    { .name = "undrain", .arguments = "", .help = "take drain back", .method = "POST", .path = "/undrain" },
+    { .name = "quit", .arguments = "", .help = "drain, then end the proxy", .method = "POST", .path = "/quit" },
+    { .name = "log-level",
+      .arguments = "LEVEL",
+      .help = "log what is as urgent as LEVEL (error, warning, info, debug), until the next start",
+      .words = 1,
+      .run = ctl_log_level },
+    { .name = "eject",
+      .arguments = "CLUSTER ENDPOINT",
+      .help = "send no connection to an endpoint any more; those that it has go on",
+      .words = 2,
+      .run = ctl_eject },
+    { .name = "restore",
+      .arguments = "CLUSTER ENDPOINT",
+      .help = "use an endpoint again, whether a command or its failures have ejected it",
+      .words = 2,
+      .run = ctl_restore },
+    { .name = "fault",
+      .arguments =
+          "set CLUSTER [delay=PERCENT:TIME] [refuse=PERCENT] [reset=PERCENT[:BYTES]] [bandwidth=BYTES] | clear CLUSTER",
+      .help = "inject these faults, and no others, into a cluster's new connections; clear: the configured ones again",
+      .words = UINT_MAX,
+      .run = ctl_fault },
+    { .name = "completion",
+      .arguments = "bash",
+      .help = "print a script for bash: source <(outriggerctl completion bash)",
+      .words = 1,
+      .run = print_completion },
 };
 
 static void print_help(FILE *out)
 {
     fputs("Usage: outriggerctl [--socket PATH] [--json] COMMAND\n\n", out);
     for (size_t i = 0; i < ARRAY_SIZE(subcommands); i++)
-        fprintf(out, "  %s %s\n      %s\n", subcommands[i].name, subcommands[i].arguments, subcommands[i].help);
+        fprintf(out, "  %s%s%s\n      %s\n", subcommands[i].name, subcommands[i].arguments[0] ? " " : "",
+                subcommands[i].arguments, subcommands[i].help);
     fputs("\n"
           "  --socket PATH   the proxy's control socket; default " CTL_DEFAULT_SOCKET "\n"
           "  --json          answers as the proxy gives them to programs\n"
           "  --version, --help\n"
           "\n"
+          "With OUTRIGGER_DISABLED set, wait and run do as if there were no proxy to wait for, and none to end.\n"
           "Exit: 0 done, 1 the proxy said no, 69 no proxy answers or it took too long, 2 wrong usage;\n"
           "run: the code of CMD, 128 + N when signal N ended it, 126 or 127 when it cannot start.\n",
           out);
@@ -86,6 +167,7 @@ static int parse_subcommand(const struct subcommand *subcommand, int argc, char 
     };
     int option, r = 0;
 
+    options->interval_ms = subcommand->waits ? 250 : 1000;
     optind = 1;
     while (r == 0 && (option = getopt_long(argc, argv, "+", known, NULL)) != -1) {
         if (option == 'h') {
@@ -95,7 +177,7 @@ static int parse_subcommand(const struct subcommand *subcommand, int argc, char 
         }
         if (option == '?')
             return usage("unknown or incomplete option", argv[optind - 1]);
-        if (!(option == 't' || option == 'i' ? subcommand->waits : subcommand->runs))
+        if (!(option == 't' ? subcommand->waits : option == 'i' ? subcommand->polls : subcommand->runs))
             return usage("that option does not belong to", subcommand->name);
         if (option == 't')
             r = parse_duration("timeout", optarg, &options->timeout_ms);
@@ -113,9 +195,62 @@ static int parse_subcommand(const struct subcommand *subcommand, int argc, char 
     options->command = argv + optind;
     if (subcommand->runs && optind >= argc)
         return usage("run needs a command: run -- CMD...", NULL);
-    if (!subcommand->runs && !subcommand->has_words && optind < argc)
-        return usage("unexpected argument", argv[optind]);
+    if ((unsigned)(argc - optind) > subcommand->words)
+        return usage("unexpected argument", argv[optind + (int)subcommand->words]);
+    if (subcommand->words != UINT_MAX && (unsigned)(argc - optind) < subcommand->words)
+        return usage("what is missing is", subcommand->arguments);
     return 0;
+}
+
+/* For bash: the words that may come first, and the commands' own options. */
+static int print_completion(const struct ctl_options *options)
+{
+    if (strcmp(options->command[0], "bash") != 0)
+        return usage("completion is for bash, not", options->command[0]);
+    printf("_outriggerctl() {\n"
+           "  local word=${COMP_WORDS[COMP_CWORD]} command= i\n"
+           "  for ((i = 1; i < COMP_CWORD; i++)); do\n"
+           "    case ${COMP_WORDS[i]} in\n"
+           "      --socket) ((i++)) ;;\n"
+           "      -*) ;;\n"
+           "      *) command=${COMP_WORDS[i]}; break ;;\n"
+           "    esac\n"
+           "  done\n"
+           "  case $command in\n"
+           "    '') COMPREPLY=($(compgen -W '--socket --json --version --help");
+    for (size_t i = 0; i < ARRAY_SIZE(subcommands); i++)
+        printf(" %s", subcommands[i].name);
+    printf("' -- \"$word\")) ;;\n"
+           "    wait) COMPREPLY=($(compgen -W '--timeout --interval' -- \"$word\")) ;;\n"
+           "    run) COMPREPLY=($(compgen -c -W '--timeout --interval --on-timeout --quit --' -- \"$word\")) ;;\n"
+           "    top) COMPREPLY=($(compgen -W '--interval' -- \"$word\")) ;;\n"
+           "    log-level) COMPREPLY=($(compgen -W 'error warning info debug' -- \"$word\")) ;;\n"
+           "    fault) COMPREPLY=($(compgen -W 'set clear delay= refuse= reset= bandwidth=' -- \"$word\")) ;;\n"
+           "    completion) COMPREPLY=($(compgen -W 'bash' -- \"$word\")) ;;\n"
+           "  esac\n"
+           "  [[ ${COMP_WORDS[COMP_CWORD-1]} == --socket ]] && COMPREPLY=($(compgen -f -- \"$word\"))\n"
+           "}\n"
+           "complete -F _outriggerctl outriggerctl\n");
+    return CTL_DONE;
+}
+
+/* A command like it, for who has mistyped; NULL: none. */
+static const char *find_nearest(const char *word)
+{
+    const char *names[ARRAY_SIZE(subcommands)];
+    int nearest;
+
+    for (size_t i = 0; i < ARRAY_SIZE(subcommands); i++)
+        names[i] = subcommands[i].name;
+    nearest = suggest_nearest(word, names, ARRAY_SIZE(subcommands));
+    return nearest >= 0 ? names[nearest] : NULL;
+}
+
+static int run(const struct subcommand *subcommand, const struct ctl_options *options)
+{
+    if (subcommand->run)
+        return subcommand->run(options);
+    return ctl_ask_and_print(options, subcommand->method, subcommand->path, "");
 }
 
 int main(int argc, char **argv)
@@ -127,7 +262,7 @@ int main(int argc, char **argv)
         { "help", no_argument, NULL, 'h' },
         { 0 },
     };
-    struct ctl_options options = { .socket_path = CTL_DEFAULT_SOCKET, .timeout_ms = 60000, .interval_ms = 250 };
+    struct ctl_options options = { .socket_path = CTL_DEFAULT_SOCKET, .timeout_ms = 60000 };
     int option, r;
 
     opterr = 0; /* the messages are ours */
@@ -157,7 +292,12 @@ int main(int argc, char **argv)
         if (strcmp(subcommands[i].name, argv[optind]) != 0)
             continue;
         r = parse_subcommand(&subcommands[i], argc - optind, argv + optind, &options);
-        return r != 0 ? r : subcommands[i].run(&options);
+        return r != 0 ? r : run(&subcommands[i], &options);
+    }
+    if (find_nearest(argv[optind])) {
+        fprintf(stderr, "outriggerctl: unknown command \"%s\"; did you mean \"%s\"?\n", argv[optind],
+                find_nearest(argv[optind]));
+        return CTL_USAGE;
     }
     return usage("unknown command", argv[optind]);
 }

@@ -106,7 +106,7 @@ int ctl_run(const struct ctl_options *options)
     sigaddset(&ending, SIGINT);
     sigaddset(&ending, SIGHUP);
     sigaddset(&ending, SIGQUIT);
-    r = gate_wait(options, &ending);
+    r = gate_is_disabled() ? 0 : gate_wait(options, &ending);
     if (r > 0)
         code = EXIT_SIGNAL_BASE + r;
     else if (r < 0 && !options->start_on_timeout)
@@ -118,7 +118,7 @@ int ctl_run(const struct ctl_options *options)
         else
             fprintf(stderr, "outriggerctl: fork: %s\n", strerror(errno));
     }
-    if (options->quit) /* also when CMD never ran: a Job must be able to end */
+    if (options->quit && !gate_is_disabled()) /* also when CMD never ran: a Job must be able to end */
         quit_proxy(options);
     return code;
 }

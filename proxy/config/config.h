@@ -33,6 +33,9 @@ void config_free(struct config *config);
 /* Appends the whole configuration with its defaults, as YAML that loads to the same. */
 void config_dump(const struct config *config, struct strbuf *text);
 
+/* The same as JSON. Returns 0 or -ENOMEM. Reads and converts the whole: not for every second. */
+int config_dump_json(const struct config *config, struct strbuf *text);
+
 /* Appends the JSON Schema (2020-12) of the configuration. */
 void config_schema(struct strbuf *text);
 

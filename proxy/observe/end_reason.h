@@ -50,7 +50,7 @@
     X(PROBE, "probe", TRANSPORT_CLOSE, "outrigger-init asked whether interception works, and was answered.")        \
     X(NO_DESCRIPTORS, "no_descriptors", TRANSPORT_CLOSE_RESET, "The process has no file descriptor left.")          \
     X(NO_MEMORY, "no_memory", TRANSPORT_CLOSE_RESET, "The process has no memory left.")                             \
-    X(DRAIN_SPREAD, "drain_spread", TRANSPORT_CLOSE_RESET, "Its turn had come while draining over drain.spread.") \
+    X(DRAIN_SPREAD, "drain_spread", TRANSPORT_CLOSE_RESET, "Its turn had come while draining over drain.spread.")   \
     X(DRAIN_TIMEOUT, "drain_timeout", TRANSPORT_CLOSE_RESET, "It was left at drain.timeout, or at a second SIGTERM.")
 
 enum end_reason {

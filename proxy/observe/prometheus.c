@@ -2,6 +2,7 @@
 
 #include <inttypes.h>
 
+#include "base/log.h"
 #include "base/macros.h"
 #include "proxy/upstream/balancer.h"
 #include "proxy/upstream/cluster_endpoints.h"
@@ -190,6 +191,9 @@ void prometheus_append(struct cluster_set *set, bool ready, const struct status_
     begin_family(text, "outrigger_ready", "gauge", "Whether the proxy is ready.");
     strbuf_printf(text, "outrigger_ready %d\n", ready);
     append_configuration(configuration, text);
+    begin_family(text, "outrigger_log_dropped_lines_total", "counter",
+                 "Lines of the log that were lost, since nobody read them or they could not be written.");
+    strbuf_printf(text, "outrigger_log_dropped_lines_total %lu\n", log_count_dropped());
     begin_family(text, "outrigger_connections_opened_total", "counter", "Connections that were accepted.");
     for_each_row(set, text, append_opened);
     begin_family(text, "outrigger_connections_active", "gauge", "Connections that are open.");

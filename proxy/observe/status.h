@@ -23,6 +23,10 @@ struct status_process {
     const struct status_configuration *configuration;
 };
 
+/* The clusters alone. */
+void clusters_append_json(const struct cluster_set *set, struct strbuf *text);
+void clusters_append_text(const struct cluster_set *set, struct strbuf *text);
+
 /* `set` is NULL before there are clusters. */
 void status_append_json(const struct status_process *process, const struct cluster_set *set, struct strbuf *text);
 void status_append_text(const struct status_process *process, const struct cluster_set *set, struct strbuf *text);

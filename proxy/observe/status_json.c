@@ -89,14 +89,35 @@ static json_t *describe_configuration(const struct status_configuration *configu
                      "problem", configuration->problem ? json_string(configuration->problem) : json_null());
 }
 
-void status_append_json(const struct status_process *process, const struct cluster_set *set, struct strbuf *text)
+static json_t *describe_clusters(const struct cluster_set *set)
 {
-    json_t *clusters = json_array(), *status;
-    struct strbuf list;
-    char *json;
+    json_t *clusters = json_array();
 
     for (size_t i = 0; set && i < set->count; i++)
         json_array_append_new(clusters, describe_cluster(&set->clusters[i]));
+    return clusters;
+}
+
+static void append_and_free(json_t *tree, struct strbuf *text)
+{
+    char *json = json_dumps(tree, JSON_INDENT(2));
+
+    strbuf_append(text, json ? json : "{}");
+    strbuf_append(text, "\n");
+    free(json);
+    json_decref(tree);
+}
+
+void clusters_append_json(const struct cluster_set *set, struct strbuf *text)
+{
+    append_and_free(json_pack("{s:o}", "clusters", describe_clusters(set)), text);
+}
+
+void status_append_json(const struct status_process *process, const struct cluster_set *set, struct strbuf *text)
+{
+    struct strbuf list;
+    json_t *status;
+
     strbuf_init(&list, 2048);
     strbuf_printf(&list, "[%s]", process->blockers);
     status = json_pack("{s:s, s:s, s:o, s:f, s:{s:o, s:o, s:o}, s:i, s:{s:i, s:i}, s:o, s:o}", "version",
@@ -105,11 +126,7 @@ void status_append_json(const struct status_process *process, const struct clust
                        json_time(process->starting_s), "ready", json_time(process->ready_s), "draining",
                        json_time(process->draining_s), "workers", (int)process->workers, "connections", "active",
                        (int)process->active, "max", (int)process->max_connections, "configuration",
-                       describe_configuration(process->configuration), "clusters", clusters);
+                       describe_configuration(process->configuration), "clusters", describe_clusters(set));
     strbuf_done(&list);
-    json = json_dumps(status, JSON_INDENT(2));
-    strbuf_append(text, json ? json : "{}");
-    strbuf_append(text, "\n");
-    free(json);
-    json_decref(status);
+    append_and_free(status, text);
 }

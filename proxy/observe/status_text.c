@@ -1,27 +1,10 @@
 #include <inttypes.h>
-#include <stdio.h>
-#include <string.h>
 #include <time.h>
 
 #include "base/macros.h"
 #include "base/units.h"
 #include "proxy/observe/status.h"
 #include "proxy/upstream/cluster_endpoints.h"
-
-/* 1234567 as "1.2 MiB". */
-static const char *format_bytes(uint64_t bytes, char *text, size_t size)
-{
-    static const char *const units[] = { "B", "KiB", "MiB", "GiB", "TiB" };
-    double value = (double)bytes;
-    size_t unit = 0;
-
-    while (value >= 1024 && unit + 1 < ARRAY_SIZE(units)) {
-        value /= 1024;
-        unit++;
-    }
-    snprintf(text, size, unit == 0 ? "%.0f %s" : "%.1f %s", value, units[unit]);
-    return text;
-}
 
 static void append_time(struct strbuf *text, const char *state, double seconds)
 {
@@ -56,15 +39,15 @@ static void append_traffic(const struct cluster_set *set, struct strbuf *text)
         for (enum direction direction = 0; direction < DIRECTION_COUNT; direction++) {
             struct counters sum = cluster_state_count(set->clusters[i].state, direction);
             uint64_t ended = counters_ended(&sum);
-            char from_client[24], from_upstream[24];
+            char from_client[UNITS_TEXT_SIZE], from_upstream[UNITS_TEXT_SIZE];
 
             if (sum.opened == 0)
                 continue;
             strbuf_printf(text, "%-9s %-20s %9" PRIu64 " %7" PRIu64 " %11s %11s %8" PRIu64 "  ",
                           direction_name(direction), set->clusters[i].config->name, sum.opened,
                           sum.opened > ended ? sum.opened - ended : 0,
-                          format_bytes(sum.bytes_to_upstream, from_client, sizeof from_client),
-                          format_bytes(sum.bytes_to_client, from_upstream, sizeof from_upstream), sum.retries);
+                          units_format_rounded_size(sum.bytes_to_upstream, from_client),
+                          units_format_rounded_size(sum.bytes_to_client, from_upstream), sum.retries);
             append_reasons(&sum, text);
             strbuf_append(text, "\n");
         }
@@ -122,11 +105,20 @@ static void append_configuration(const struct status_configuration *configuratio
         strbuf_append(text, "\n");
 }
 
+void clusters_append_text(const struct cluster_set *set, struct strbuf *text)
+{
+    if (!set)
+        return;
+    append_traffic(set, text);
+    append_endpoints(set, text);
+    append_faults(set, text);
+}
+
 void status_append_text(const struct status_process *process, const struct cluster_set *set, struct strbuf *text)
 {
     char uptime[UNITS_TEXT_SIZE];
 
-    units_format_duration(process->uptime_ms / 1000 * 1000, uptime);
+    units_format_rounded_duration(process->uptime_ms, uptime);
     strbuf_printf(text, "outrigger %s: %s", OUTRIGGER_VERSION, process->state);
     if (process->blockers[0] != '\0')
         strbuf_printf(text, " (blockers: %s)", process->blockers);
@@ -136,9 +128,5 @@ void status_append_text(const struct status_process *process, const struct clust
     append_time(text, "ready", process->ready_s);
     append_time(text, "draining", process->draining_s);
     append_configuration(process->configuration, text);
-    if (!set)
-        return;
-    append_traffic(set, text);
-    append_endpoints(set, text);
-    append_faults(set, text);
+    clusters_append_text(set, text);
 }

@@ -2,21 +2,20 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/macros.h"
-#include "base/suggest.h"
-#include "proxy/observe/prometheus.h"
-#include "proxy/observe/status.h"
+#include "proxy/process/command_clusters.h"
+#include "proxy/process/command_views.h"
 #include "proxy/process/process.h"
 
 /* A worker whose loop has not turned for this long is stuck. */
 #define STUCK_MS 5000
 
-#define JSON       "application/json"
-#define PROMETHEUS "text/plain; version=0.0.4; charset=utf-8"
+#define JSON "application/json"
 
 static void run_ready(void *owner, const struct http_request *request, struct http_response *response)
 {
@@ -57,51 +56,6 @@ static void run_live(void *owner, const struct http_request *request, struct htt
     strbuf_append(&response->body, "live\n");
 }
 
-/* NULL before there are any. */
-static struct cluster_set *clusters_of(const struct process *process)
-{
-    return process->snapshot ? process->snapshot->clusters : NULL;
-}
-
-static void run_status(void *owner, const struct http_request *request, struct http_response *response)
-{
-    const struct process *process = owner;
-    const struct lifecycle *lifecycle = &process->lifecycle;
-    struct strbuf blockers;
-    struct status_process about = {
-        .state = lifecycle_state_name(lifecycle->state),
-        .uptime_ms = clock_now_ms() - process->started_ms,
-        .starting_s = lifecycle->entered_s[LIFECYCLE_STARTING],
-        .ready_s = lifecycle->entered_s[LIFECYCLE_READY],
-        .draining_s = lifecycle->entered_s[LIFECYCLE_DRAINING],
-        .active = process_active_connections(process),
-        .max_connections = process->shared.limits.max_connections,
-        .workers = process->workers_ready,
-        .configuration = &process->reload.status,
-    };
-
-    strbuf_init(&blockers, 1024);
-    readiness_append_blockers(&lifecycle->readiness, "\"", &blockers);
-    about.blockers = blockers.text;
-    if (request->wants_text)
-        status_append_text(&about, clusters_of(process), &response->body);
-    else {
-        response->content_type = JSON;
-        status_append_json(&about, clusters_of(process), &response->body);
-    }
-    strbuf_done(&blockers);
-}
-
-static void run_metrics(void *owner, const struct http_request *request, struct http_response *response)
-{
-    const struct process *process = owner;
-
-    (void)request;
-    response->content_type = PROMETHEUS;
-    prometheus_append(clusters_of(process), readiness_is_ready(&process->lifecycle.readiness), &process->reload.status,
-                      &response->body);
-}
-
 static void run_reload(void *owner, const struct http_request *request, struct http_response *response)
 {
     int r = reload_run(owner, &response->body);
@@ -120,6 +74,42 @@ static void run_drain(void *owner, const struct http_request *request, struct ht
     (void)request;
     process_drain(owner);
     strbuf_append(&response->body, "draining\n");
+}
+
+static void run_undrain(void *owner, const struct http_request *request, struct http_response *response)
+{
+    int r = process_undrain(owner);
+
+    (void)request;
+    if (r == 0 || r == -EALREADY) {
+        strbuf_append(&response->body, r == 0 ? "accepting again\n" : "it does not drain\n");
+        return;
+    }
+    response->status = r == -EBUSY ? 409 : 500;
+    if (r == -EBUSY)
+        strbuf_append(&response->body, "too late: the process is ending\n");
+    else
+        strbuf_printf(&response->body, "%s; it goes on draining\n", strerror(-r));
+}
+
+/* The body is the level's name. Without one: which it is. */
+static void run_log_level(void *owner, const struct http_request *request, struct http_response *response)
+{
+    static const char *const names[] = { "error", "warning", "info", "debug" };
+    size_t length = strcspn(request->body, " \r\n");
+
+    (void)owner;
+    for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+        if (length != strlen(names[i]) || strncmp(request->body, names[i], length) != 0)
+            continue;
+        log_set_level((enum log_level)i);
+        log_write((enum log_level)i, "log level: %s", names[i]);
+        strbuf_printf(&response->body, "%s\n", names[i]);
+        return;
+    }
+    response->status = 400;
+    strbuf_printf(&response->body, "\"%.*s\" is no level; allowed: error, warning, info, debug; now: %s\n",
+                  (int)MIN(length, (size_t)32), request->body, names[log_get_level()]);
 }
 
 static void on_quit_later(evutil_socket_t fd, short what, void *argument)
@@ -141,81 +131,23 @@ static void run_quit(void *owner, const struct http_request *request, struct htt
     strbuf_append(&response->body, "draining, then ending\n");
 }
 
-/* NULL and a refusal when there is none. */
-static struct cluster *find_cluster(struct process *process, const struct http_request *request,
-                                    struct http_response *response)
-{
-    struct cluster_set *clusters = clusters_of(process);
-    struct cluster *cluster = clusters ? cluster_set_find(clusters, request->name) : NULL;
-    const char *names[64];
-    size_t count = 0;
-    int nearest;
-
-    if (cluster)
-        return cluster;
-    for (size_t i = 0; clusters && i < clusters->count && count < ARRAY_SIZE(names); i++)
-        names[count++] = clusters->clusters[i].config->name;
-    nearest = suggest_nearest(request->name, names, count);
-    response->status = 404;
-    strbuf_printf(&response->body, "no cluster is named \"%.63s\"", request->name);
-    if (nearest >= 0)
-        strbuf_printf(&response->body, "; did you mean \"%s\"?", names[nearest]);
-    strbuf_append(&response->body, "\n");
-    return NULL;
-}
-
-static void tell_faults(struct cluster *cluster, struct http_response *response)
-{
-    size_t begin = response->body.length;
-
-    strbuf_printf(&response->body, "cluster %s: faults: ", cluster->config->name);
-    faults_append_text(&cluster->state->faults, &response->body);
-    if (!strbuf_failed(&response->body))
-        log_warning("%s", response->body.text + begin);
-    strbuf_append(&response->body, "\n");
-}
-
-static void run_set_faults(void *owner, const struct http_request *request, struct http_response *response)
-{
-    struct cluster *cluster = find_cluster(owner, request, response);
-    struct faults_config faults;
-    char *errors;
-    int r;
-
-    if (!cluster)
-        return;
-    r = config_parse_faults(request->body, request->body_length, &faults, &errors);
-    if (r < 0) {
-        response->status = r == -EINVAL ? 400 : 500;
-        strbuf_append(&response->body, r == -EINVAL ? errors : "out of memory\n");
-        if (r == -EINVAL)
-            free(errors);
-        return;
-    }
-    faults_set(&cluster->state->faults, &faults);
-    tell_faults(cluster, response);
-}
-
-static void run_clear_faults(void *owner, const struct http_request *request, struct http_response *response)
-{
-    struct cluster *cluster = find_cluster(owner, request, response);
-
-    if (!cluster)
-        return;
-    faults_set(&cluster->state->faults, &cluster->config->faults);
-    tell_faults(cluster, response);
-}
-
 static const struct control_command commands[] = {
     { "GET", "/healthz/ready", CONTROL_READ, true, run_ready },
     { "GET", "/healthz/live", CONTROL_READ, true, run_live },
-    { "GET", "/metrics", CONTROL_READ, true, run_metrics },
-    { "GET", "/status", CONTROL_READ, false, run_status },
+    { "GET", "/metrics", CONTROL_READ, true, command_metrics },
+    { "GET", "/status", CONTROL_READ, false, command_status },
+    { "GET", "/clusters", CONTROL_READ, false, command_clusters },
+    { "GET", "/connections", CONTROL_READ, false, command_connections },
+    { "GET", "/config", CONTROL_READ, false, command_config },
+    { "GET", "/stats", CONTROL_READ, false, command_stats },
+    { "POST", "/undrain", CONTROL_CHANGE, false, run_undrain },
+    { "POST", "/log-level", CONTROL_CHANGE, false, run_log_level },
+    { "POST", "/endpoints/", CONTROL_CHANGE, false, command_endpoint },
     { "POST", "/reload", CONTROL_CHANGE, false, run_reload },
     { "POST", "/drain", CONTROL_CHANGE, false, run_drain },
     { "POST", "/quit", CONTROL_QUIT, false, run_quit },
-    { "POST", "/faults/", CONTROL_CHANGE, false, run_set_faults },
-    { "DELETE", "/faults/", CONTROL_CHANGE, false, run_clear_faults },
+    { "POST", "/faults/", CONTROL_CHANGE, false, command_set_faults },
+    { "DELETE", "/faults/", CONTROL_CHANGE, false, command_clear_faults },
 };
 
 /* user_namespaces(7): a uid without a mapping shows as this one, so it is nobody in particular. */

@@ -57,15 +57,21 @@ static bool retire_endpoints(const struct snapshot *before, uint64_t now_ms)
     return changed;
 }
 
+unsigned configuration_count_old(const struct process *process)
+{
+    unsigned count = 0;
+
+    for (const struct list_node *node = process->snapshots.next; node != &process->snapshots; node = node->next)
+        count += node != &process->snapshot->in_process;
+    return count;
+}
+
 /* Returns whether there were too many. */
 static bool end_oldest(struct process *process)
 {
     struct snapshot *oldest = CONTAINER_OF(process->snapshots.next, struct snapshot, in_process);
-    unsigned count = 0;
 
-    for (struct list_node *node = process->snapshots.next; node != &process->snapshots; node = node->next)
-        count++;
-    if (count <= MOST_OLD + 1)
+    if (configuration_count_old(process) <= MOST_OLD)
         return false;
     log_warning("the connections of clusters that were removed %d reloads ago are reset", MOST_OLD);
     atomic_store_explicit(&oldest->is_over, true, memory_order_relaxed);

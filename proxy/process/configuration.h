@@ -25,5 +25,7 @@ bool configuration_is_settled(const struct process *process);
 /* Frees those that are no longer used. To be called now and then. Returns whether some are left. */
 bool configuration_forget_old(struct process *process);
 
+unsigned configuration_count_old(const struct process *process);
+
 /* At the end: all of them. The workers must be gone. */
 void configuration_free_all(struct process *process);

@@ -1,7 +1,7 @@
 /*
- * starting → ready → draining → stopped, and when each begins; draining may be taken back. Draining: not ready at once; inbound accepts end after
- * drain.delay; with an exit to follow, the process ends when the last connection has ended and drain.minimum has
- * passed, or at drain.timeout.
+ * starting → ready → draining → stopped, and when each begins; draining may be taken back. Draining: not ready at once;
+ * inbound accepts end after drain.delay; with an exit to follow, the process ends when the last connection has ended
+ * and drain.minimum has passed, or at drain.timeout.
  *
  * Thread: the main thread's.
  */
@@ -31,7 +31,7 @@ enum lifecycle_state {
 /* What the lifecycle asks of the process. */
 struct lifecycle_actions {
     void (*stop_inbound)(void *owner);
-    int (*resume_inbound)(void *owner); /* 0 or a negative errno */
+    int (*resume_inbound)(void *owner);      /* 0 or a negative errno */
     bool (*inbound_is_stopped)(void *owner); /* every worker has done so */
     unsigned (*count_connections)(void *owner);
     void (*exit)(void *owner);

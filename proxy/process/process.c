@@ -58,16 +58,25 @@ static bool inbound_is_stopped(void *owner)
     return has_stopped(owner);
 }
 
+static void set_stopped(struct process *process, bool is_stopped)
+{
+    for (unsigned i = 0; i < process->workers_ready; i++)
+        atomic_store_explicit(&process->shared.workers[i].inbound_stopped, is_stopped, memory_order_relaxed);
+}
+
 /* Only what has been closed for certain can be opened again. */
 static int resume_inbound(void *owner)
 {
     struct process *process = owner;
+    int r;
 
     if (!process_await(process, has_stopped) || !process_await(process, configuration_is_settled))
         return -EBUSY;
-    for (unsigned i = 0; i < process->workers_ready; i++)
-        atomic_store_explicit(&process->shared.workers[i].inbound_stopped, false, memory_order_relaxed);
-    return configuration_apply(process, config_ref(process->snapshot->config));
+    set_stopped(process, false);
+    r = configuration_apply(process, config_ref(process->snapshot->config));
+    if (r < 0)
+        set_stopped(process, true);
+    return r;
 }
 
 static unsigned count_connections(void *owner)
@@ -222,6 +231,7 @@ static void end(struct process *process)
         worker_done(&process->shared.workers[i]);
     free(process->shared.workers);
     configuration_free_all(process);
+    listing_done(&process->listing);
     dns_resolver_free(process->resolver);
     cluster_registry_done(&process->clusters);
     transparent_ports_free(process->shared.transparent_ports);

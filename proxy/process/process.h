@@ -13,6 +13,7 @@
 #include "proxy/process/lifecycle.h"
 #include "proxy/process/reload.h"
 #include "proxy/upstream/dns.h"
+#include "proxy/worker/listing.h"
 #include "proxy/worker/worker.h"
 
 struct process {
@@ -26,6 +27,7 @@ struct process {
     struct dns_resolver *resolver; /* NULL: there have been no names so far */
     struct lifecycle lifecycle;
     struct reload reload;
+    struct listing listing;
     struct control_server_config commands;
     struct http_server *control, *health, *admin;
     struct event lifecycle_tick; /* while draining */

@@ -31,7 +31,8 @@ int startup_make_workers(struct process *process, const struct config *config)
     process->shared.count = worker_count(config);
     process->shared.workers = calloc(process->shared.count, sizeof *process->shared.workers);
     cluster_registry_init(&process->clusters, process->shared.count);
-    return process->shared.workers ? 0 : -ENOMEM;
+    process->shared.listing = &process->listing;
+    return process->shared.workers ? listing_init(&process->listing, process->shared.count) : -ENOMEM;
 }
 
 void startup_set_limits(struct process *process, const struct config *config)

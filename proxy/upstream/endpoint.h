@@ -38,7 +38,8 @@ struct endpoint *endpoint_new(const union sockaddr_any *address, uint64_t now_ms
 void endpoint_ref(struct endpoint *endpoint);
 void endpoint_unref(struct endpoint *endpoint);
 
-/* "healthy", "disabled" (by command), "unhealthy" (by health checks), "ejected" or "trial", for people and metrics; stable names. */
+/* "healthy", "disabled" (by command), "unhealthy" (by health checks), "ejected" or "trial", for people and metrics;
+ * stable names. */
 const char *endpoint_health_name(const struct endpoint *endpoint);
 
 /* FNV-1a. Pure. */

@@ -17,6 +17,7 @@
 #include "proxy/net/sockopt.h"
 #include "proxy/worker/accept.h"
 #include "proxy/worker/adopt.h"
+#include "proxy/worker/listing.h"
 #include "proxy/worker/spread.h"
 
 #define HEARTBEAT_MS      1000
@@ -113,6 +114,8 @@ static void on_mail(evutil_socket_t fd, short what, void *argument)
     }
     if (commands & MAIL_CLOSE_LOST)
         close_lost(worker);
+    if (commands & MAIL_LIST)
+        listing_fill(worker);
     if (commands & MAIL_SPREAD)
         spread_begin(worker);
     while ((grant = mailbox_take_grant(&worker->mailbox)))
@@ -228,6 +231,11 @@ void worker_stop_inbound(struct worker *worker)
 void worker_adopt(struct worker *worker)
 {
     mailbox_command(&worker->mailbox, MAIL_ADOPT);
+}
+
+void worker_list(struct worker *worker)
+{
+    mailbox_command(&worker->mailbox, MAIL_LIST);
 }
 
 void worker_spread_ends(struct worker *worker)

@@ -26,6 +26,7 @@ struct worker_shared {
     struct limits limits;
     struct buffer_memory buffer_memory;
     struct transparent_ports *transparent_ports; /* in mode tproxy, else NULL */
+    struct listing *listing;                     /* see listing.h */
     struct worker *workers;
     unsigned count;
 };
@@ -75,6 +76,9 @@ void worker_wait_for_stop(struct worker *worker);
 
 /* Inbound and plain listeners: takes what waits in their backlogs, then closes them. */
 void worker_stop_inbound(struct worker *worker);
+
+/* Fills in its part of shared->listing, soon. */
+void worker_list(struct worker *worker);
 
 /* Begins to end inbound and plain listeners' connections over drain.spread; worker_adopt() stops that. */
 void worker_spread_ends(struct worker *worker);

@@ -35,7 +35,7 @@ def test_health_address_serves_readiness_and_metrics_and_nothing_else(serve, pla
         assert health(port_health, "/healthz/live", host)[0] == 200
         assert "outrigger_ready 1" in health(port_health, "/metrics", host)[1]
     assert health(port_health, "/status")[0] == 404
-    assert health(port_health, "/quit", method="POST")[0] == 404
+    assert health(port_health, "/quit", method="POST")[0] == 403
     assert health(port_health, "/healthz/ready", method="POST")[0] == 405
 
 

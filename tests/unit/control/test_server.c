@@ -29,7 +29,9 @@ static struct control_server_config config = { commands, 3, NULL, is_allowed };
 
 static int ask(http_handler handler, const char *method, const char *path, bool has_peer, uid_t uid)
 {
-    struct http_request request = { .method = method, .path = path, .host = host, .has_peer = has_peer, .peer_uid = uid };
+    struct http_request request = {
+        .method = method, .path = path, .host = host, .has_peer = has_peer, .peer_uid = uid
+    };
     struct http_response response = { .status = 200 };
 
     strbuf_init(&response.body, 1000);
@@ -79,10 +81,19 @@ static void test_control_admin_changes_nothing_and_answers_local_hosts_only(void
 
 static void test_control_host_is_local_for_this_machine_only(void **state)
 {
-    static const char *const local[] = { "localhost", "LOCALHOST:15000", "127.0.0.1", "127.1.2.3:80", "[::1]",
-                                         "[::1]:15000" };
-    static const char *const other[] = { "", ":80", "example.com", "localhost.example.com", "127.0.0.1.example.com",
-                                         "10.0.0.1", "[::2]:80", "[", "[::1", "128.0.0.1", "0.0.0.0",
+    static const char *const local[] = { "localhost",    "LOCALHOST:15000", "127.0.0.1",
+                                         "127.1.2.3:80", "[::1]",           "[::1]:15000" };
+    static const char *const other[] = { "",
+                                         ":80",
+                                         "example.com",
+                                         "localhost.example.com",
+                                         "127.0.0.1.example.com",
+                                         "10.0.0.1",
+                                         "[::2]:80",
+                                         "[",
+                                         "[::1",
+                                         "128.0.0.1",
+                                         "0.0.0.0",
                                          "127.0.0.1111111111111111111111111111111111111111111111111111111111" };
 
     (void)state;

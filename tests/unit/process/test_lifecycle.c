@@ -39,7 +39,8 @@ static void exit_process(void *owner)
     ((struct fake_process *)owner)->exits++;
 }
 
-static const struct lifecycle_actions actions = { stop_inbound, resume_inbound, inbound_is_stopped, count_connections, exit_process };
+static const struct lifecycle_actions actions = { stop_inbound, resume_inbound, inbound_is_stopped, count_connections,
+                                                  exit_process };
 static const struct drain_config drain = { .delay_ms = 1000, .minimum_ms = 3000, .timeout_ms = 10000 };
 
 static struct fake_process process;

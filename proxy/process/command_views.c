@@ -1,0 +1,218 @@
+#include "proxy/process/command_views.h"
+
+#include <dirent.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/macros.h"
+#include "proxy/observe/prometheus.h"
+#include "proxy/observe/stats.h"
+#include "proxy/observe/status.h"
+#include "proxy/process/configuration.h"
+#include "proxy/process/process.h"
+#include "proxy/worker/listing.h"
+
+#define MOST_WORKERS 64 /* as `workers` allows */
+
+#define JSON       "application/json"
+#define PROMETHEUS "text/plain; version=0.0.4; charset=utf-8"
+
+/* NULL before there are any. */
+static struct cluster_set *clusters_of(const struct process *process)
+{
+    return process->snapshot ? process->snapshot->clusters : NULL;
+}
+
+void command_status(void *owner, const struct http_request *request, struct http_response *response)
+{
+    const struct process *process = owner;
+    const struct lifecycle *lifecycle = &process->lifecycle;
+    struct strbuf blockers;
+    struct status_process about = {
+        .state = lifecycle_state_name(lifecycle->state),
+        .uptime_ms = clock_now_ms() - process->started_ms,
+        .starting_s = lifecycle->entered_s[LIFECYCLE_STARTING],
+        .ready_s = lifecycle->entered_s[LIFECYCLE_READY],
+        .draining_s = lifecycle->entered_s[LIFECYCLE_DRAINING],
+        .active = process_active_connections(process),
+        .max_connections = process->shared.limits.max_connections,
+        .workers = process->workers_ready,
+        .configuration = &process->reload.status,
+    };
+
+    strbuf_init(&blockers, 1024);
+    readiness_append_blockers(&lifecycle->readiness, "\"", &blockers);
+    about.blockers = blockers.text;
+    if (request->wants_text)
+        status_append_text(&about, clusters_of(process), &response->body);
+    else {
+        response->content_type = JSON;
+        status_append_json(&about, clusters_of(process), &response->body);
+    }
+    strbuf_done(&blockers);
+}
+
+void command_metrics(void *owner, const struct http_request *request, struct http_response *response)
+{
+    const struct process *process = owner;
+
+    (void)request;
+    response->content_type = PROMETHEUS;
+    prometheus_append(clusters_of(process), readiness_is_ready(&process->lifecycle.readiness), &process->reload.status,
+                      &response->body);
+}
+
+void command_clusters(void *owner, const struct http_request *request, struct http_response *response)
+{
+    if (request->wants_text) {
+        clusters_append_text(clusters_of(owner), &response->body);
+        return;
+    }
+    response->content_type = JSON;
+    clusters_append_json(clusters_of(owner), &response->body);
+}
+
+static bool is_listed(const struct process *process)
+{
+    return atomic_load_explicit(&process->listing.awaited, memory_order_acquire) == 0;
+}
+
+/* The workers' parts one behind the other. */
+static size_t gather(const struct process *process, struct connection_view *views, size_t *ret_total)
+{
+    const struct listing *listing = &process->listing;
+    size_t count = 0;
+
+    *ret_total = 0;
+    for (unsigned i = 0; i < process->workers_ready; i++) {
+        for (size_t j = 0; j < listing->count[i]; j++)
+            views[count++] = listing->views[i * LISTING_MOST + j];
+        *ret_total += listing->total[i];
+    }
+    return count;
+}
+
+void command_connections(void *owner, const struct http_request *request, struct http_response *response)
+{
+    struct process *process = owner;
+    struct connection_view *views;
+    size_t count, total;
+
+    if (is_listed(process)) { /* else workers still write the last one */
+        atomic_store_explicit(&process->listing.awaited, process->workers_ready, memory_order_relaxed);
+        for (unsigned i = 0; i < process->workers_ready; i++)
+            worker_list(&process->shared.workers[i]);
+    }
+    if (!process_await(process, is_listed)) {
+        response->status = 503;
+        strbuf_append(&response->body, "a worker is stuck\n");
+        return;
+    }
+    views = calloc((size_t)process->workers_ready * LISTING_MOST + 1, sizeof *views);
+    if (!views) {
+        response->status = 500;
+        strbuf_append(&response->body, "out of memory\n");
+        return;
+    }
+    count = gather(process, views, &total);
+    if (request->wants_text)
+        connections_append_text(views, count, total, &response->body);
+    else {
+        response->content_type = JSON;
+        connections_append_json(views, count, total, &response->body);
+    }
+    free(views);
+}
+
+void command_config(void *owner, const struct http_request *request, struct http_response *response)
+{
+    const struct process *process = owner;
+
+    if (request->wants_text) {
+        config_dump(process->snapshot->config, &response->body);
+        return;
+    }
+    response->content_type = JSON;
+    if (config_dump_json(process->snapshot->config, &response->body) < 0) {
+        response->status = 500;
+        strbuf_append(&response->body, "out of memory\n");
+    }
+}
+
+static unsigned count_descriptors(void)
+{
+    DIR *directory = opendir("/proc/self/fd");
+    unsigned count = 0;
+
+    if (!directory)
+        return 0;
+    while (readdir(directory))
+        count++;
+    closedir(directory);
+    return count > 3 ? count - 3 : 0; /* `.`, `..` and the directory's own */
+}
+
+static uint64_t resident_bytes(void)
+{
+    unsigned long size, resident = 0;
+    FILE *file = fopen("/proc/self/statm", "re");
+
+    if (file && fscanf(file, "%lu %lu", &size, &resident) != 2)
+        resident = 0;
+    if (file)
+        fclose(file);
+    return (uint64_t)resident * (uint64_t)sysconf(_SC_PAGESIZE);
+}
+
+static void add_clusters(const struct cluster_set *set, struct stats *stats)
+{
+    for (size_t i = 0; set && i < set->count; i++) {
+        for (enum direction direction = 0; direction < DIRECTION_COUNT; direction++) {
+            struct counters sum = cluster_state_count(set->clusters[i].state, direction);
+
+            stats_add(stats, &sum);
+        }
+    }
+}
+
+void command_stats(void *owner, const struct http_request *request, struct http_response *response)
+{
+    const struct process *process = owner;
+    struct stats_worker workers[MOST_WORKERS];
+    uint64_t now_ms = clock_now_ms();
+    struct rlimit limit = { 0 };
+    struct stats stats = {
+        .uptime_ms = now_ms - process->started_ms,
+        .active = process_active_connections(process),
+        .max_connections = process->shared.limits.max_connections,
+        .buffer_bytes = process->shared.buffer_memory.total_bytes,
+        .buffer_free_bytes = atomic_load_explicit(&process->shared.buffer_memory.free_bytes, memory_order_relaxed),
+        .resident_bytes = resident_bytes(),
+        .descriptors = count_descriptors(),
+        .old_configurations = configuration_count_old(process),
+        .dropped_log_lines = log_count_dropped(),
+        .workers = workers,
+        .worker_count = process->workers_ready,
+    };
+
+    getrlimit(RLIMIT_NOFILE, &limit);
+    stats.max_descriptors = (unsigned)MIN(limit.rlim_cur, (rlim_t)UINT32_MAX);
+    for (unsigned i = 0; i < stats.worker_count; i++) {
+        const struct worker *worker = &process->shared.workers[i];
+        uint64_t alive_ms = atomic_load_explicit(&worker->alive_ms, memory_order_relaxed);
+
+        workers[i].active = atomic_load_explicit(&worker->active, memory_order_relaxed);
+        workers[i].last_turn_ms = now_ms - MIN(alive_ms, now_ms);
+    }
+    add_clusters(clusters_of(process), &stats);
+    if (request->wants_text)
+        stats_append_text(&stats, &response->body);
+    else {
+        response->content_type = JSON;
+        stats_append_json(&stats, &response->body);
+    }
+}
