@@ -26,6 +26,10 @@ struct control_command {
     enum control_permission permission;
     bool on_health; /* served on the health address as well */
     void (*run)(void *owner, const struct http_request *request, struct http_response *response);
+    /* For the documentation: one line; the name behind the path; what the body is, or NULL; further statuses and what
+     * each means, a line each, or NULL. 400, 403, 404, 405 and 413 of requests that are wrong are understood. */
+    const char *summary, *name, *body, *statuses;
+    bool answers_json; /* unless text/plain is asked for */
 };
 
 struct control_server_config {

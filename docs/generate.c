@@ -1,5 +1,6 @@
-/* Prints one page of the documentation that comes from the code: generate-docs
- * configuration|end-reasons|connection-states|init-options */
+/* Prints one page of the documentation that comes from the code. */
+#include <ctype.h>
+#include <jansson.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -8,6 +9,7 @@
 #include "proxy/config/config.h"
 #include "proxy/conn/conn_state.h"
 #include "proxy/observe/end_reason.h"
+#include "proxy/process/commands.h"
 
 static const char notice[] = "<!-- Made by tools/generate-docs; change the code instead. -->\n";
 
@@ -96,14 +98,133 @@ static void print_init_options(void)
     options_print_reference();
 }
 
+static const char *place_of(const struct control_command *command)
+{
+    if (command->on_health)
+        return "control, admin, health";
+    return command->permission == CONTROL_READ ? "control, admin" : "control";
+}
+
+static const char *permission_of(const struct control_command *command)
+{
+    static const char *const names[] = { [CONTROL_READ] = "read", [CONTROL_QUIT] = "quit", [CONTROL_CHANGE] = "all" };
+
+    return names[command->permission];
+}
+
+static void print_control_requests(void)
+{
+    size_t count;
+    const struct control_command *commands = commands_get(&count);
+
+    printf("# Requests of the control API\n\n%s\n"
+           "What the answers hold is in [control-api.md](control-api.md); the same as this page for programs is "
+           "[openapi.json](openapi.json).\n\n"
+           "| request | does | body | answers | on | `control.allow` |\n| --- | --- | --- | --- | --- | --- |\n",
+           notice);
+    for (size_t i = 0; i < count; i++) {
+        const char *statuses = commands[i].statuses ? commands[i].statuses : "";
+
+        printf("| `%s %s%s` | %s. | %s | %s", commands[i].method, commands[i].path,
+               commands[i].name ? commands[i].name : "", commands[i].summary, commands[i].body ? commands[i].body : "",
+               strncmp(statuses, "202", 3) == 0 ? ""
+               : commands[i].answers_json       ? "200: JSON"
+                                                : "200: text");
+        while (*statuses) {
+            size_t length = strcspn(statuses, "\n");
+
+            printf("%s%.3s: %.*s", statuses == commands[i].statuses && strncmp(statuses, "202", 3) == 0 ? "" : "<br>",
+                   statuses, (int)length - 4, statuses + 4);
+            statuses += length + (statuses[length] == '\n');
+        }
+        printf(" | %s | `%s` |\n", place_of(&commands[i]), permission_of(&commands[i]));
+    }
+}
+
+static json_t *describe_response(const char *description, bool is_json)
+{
+    json_t *content = json_pack("{s:{s:{s:s}}}", "text/plain", "schema", "type", "string");
+
+    if (is_json)
+        json_object_set_new(content, "application/json", json_pack("{s:{s:s}}", "schema", "type", "object"));
+    return json_pack("{s:s, s:o}", "description", description, "content", content);
+}
+
+static json_t *describe_responses(const struct control_command *command)
+{
+    const char *statuses = command->statuses ? command->statuses : "";
+    json_t *responses = json_object();
+
+    if (strncmp(statuses, "202", 3) != 0)
+        json_object_set_new(responses, "200", describe_response("done", command->answers_json));
+    while (*statuses) {
+        size_t length = strcspn(statuses, "\n");
+        char status[4], meaning[200];
+
+        snprintf(status, sizeof status, "%.3s", statuses);
+        snprintf(meaning, sizeof meaning, "%.*s", (int)length - 4, statuses + 4);
+        json_object_set_new(responses, status, describe_response(meaning, strstr(meaning, "JSON") != NULL));
+        statuses += length + (statuses[length] == '\n');
+    }
+    json_object_set_new(responses, "403", describe_response("control.allow does not allow it to this uid", false));
+    return responses;
+}
+
+static json_t *describe_operation(const struct control_command *command)
+{
+    json_t *operation = json_pack("{s:s, s:o}", "summary", command->summary, "responses", describe_responses(command));
+    json_t *parameters = json_array();
+
+    if (command->body)
+        json_object_set_new(operation, "requestBody",
+                            json_pack("{s:s, s:{s:{s:{s:s}}}}", "description", command->body, "content", "text/plain",
+                                      "schema", "type", "string"));
+    if (command->name)
+        json_array_append_new(parameters, json_pack("{s:s, s:s, s:b, s:{s:s}}", "name", "cluster", "in", "path",
+                                                    "required", 1, "schema", "type", "string"));
+    if (command->name && strstr(command->name, "{verb}"))
+        json_array_append_new(parameters,
+                              json_pack("{s:s, s:s, s:b, s:{s:s, s:[ss]}}", "name", "verb", "in", "path", "required", 1,
+                                        "schema", "type", "string", "enum", "eject", "restore"));
+    json_object_set_new(operation, "parameters", parameters);
+    return operation;
+}
+
+static void print_openapi(void)
+{
+    size_t count;
+    const struct control_command *commands = commands_get(&count);
+    json_t *paths = json_object(), *api;
+
+    for (size_t i = 0; i < count; i++) {
+        char path[100], method[8] = "";
+        json_t *item;
+
+        snprintf(path, sizeof path, "%s%s", commands[i].path, commands[i].name ? commands[i].name : "");
+        for (size_t j = 0; commands[i].method[j]; j++)
+            method[j] = (char)tolower(commands[i].method[j]);
+        item = json_object_get(paths, path);
+        if (!item) {
+            item = json_object();
+            json_object_set_new(paths, path, item);
+        }
+        json_object_set_new(item, method, describe_operation(&commands[i]));
+    }
+    api = json_pack("{s:s, s:{s:s, s:s, s:s}, s:o}", "openapi", "3.0.3", "info", "title", "Outrigger control API",
+                    "version", "1", "description",
+                    "HTTP/1.1 over the unix socket of control.path. Made by tools/generate-docs.", "paths", paths);
+    json_dumpf(api, stdout, JSON_INDENT(2));
+    printf("\n");
+    json_decref(api);
+}
+
 static const struct {
     const char *name;
     void (*print)(void);
 } pages[] = {
-    { "configuration", print_configuration },
-    { "end-reasons", print_end_reasons },
-    { "connection-states", print_connection_states },
-    { "init-options", print_init_options },
+    { "configuration", print_configuration },         { "end-reasons", print_end_reasons },
+    { "connection-states", print_connection_states }, { "init-options", print_init_options },
+    { "control-requests", print_control_requests },   { "openapi", print_openapi },
 };
 
 int main(int argc, char **argv)
@@ -114,6 +235,6 @@ int main(int argc, char **argv)
             return 0;
         }
     }
-    fprintf(stderr, "Usage: generate-docs configuration|end-reasons|connection-states|init-options\n");
+    fprintf(stderr, "Usage: generate-docs PAGE\n");
     return 2;
 }

@@ -102,7 +102,7 @@ static int parse_value(const struct option_row *row, const char *source, const c
     if (means_everything(text) && strncmp(row->name, "include-", strlen("include-")) != 0)
         return complain_of_value(source, text,
                                  "everything cannot be left out; capture less with the include options instead");
-    return value_parse(row->type, source, text, (char *)options + row->offset);
+    return values_parse(row->type, source, text, (char *)options + row->offset);
 }
 
 /* Keeps the worst of what happened so far. */
@@ -166,7 +166,7 @@ static int read_wish(const struct habit *habit, const char *source, const char *
     *ret_asked = !value || value[0] != '\0';
     if (!*ret_asked || habit->valued)
         return 0;
-    return value_parse(VALUE_SWITCH, source, value ? value : "true", ret_asked);
+    return values_parse(VALUE_SWITCH, source, value ? value : "true", ret_asked);
 }
 
 static int set_command(const char *word, struct options *options)
@@ -356,7 +356,7 @@ int options_parse(int argc, char **argv, struct options *options)
 void options_done(struct options *options)
 {
     for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
-        value_done(rows[i].type, (char *)options + rows[i].offset);
+        values_done(rows[i].type, (char *)options + rows[i].offset);
 }
 
 void options_print_help(void)

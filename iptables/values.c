@@ -205,7 +205,7 @@ static int parse_item(enum value_type type, const char *source, char *word, void
 
 static void store_list(enum value_type type, void *at, bool all, void *items, size_t count)
 {
-    value_done(type, at);
+    values_done(type, at);
     switch (type) {
     case VALUE_IDS:
     case VALUE_GROUPS:
@@ -272,7 +272,7 @@ static int parse_list(enum value_type type, const char *source, const char *text
     return r;
 }
 
-int value_parse(enum value_type type, const char *source, const char *text, void *at)
+int values_parse(enum value_type type, const char *source, const char *text, void *at)
 {
     switch (type) {
     case VALUE_PORT:
@@ -288,7 +288,7 @@ int value_parse(enum value_type type, const char *source, const char *text, void
     case VALUE_MODE:
         return parse_mode(source, text, at);
     case VALUE_TEXT:
-        value_done(type, at);
+        values_done(type, at);
         return parse_text(text, at);
     case VALUE_SWITCH:
         return parse_switch(source, text, at);
@@ -297,7 +297,7 @@ int value_parse(enum value_type type, const char *source, const char *text, void
     }
 }
 
-void value_done(enum value_type type, void *at)
+void values_done(enum value_type type, void *at)
 {
     switch (type) {
     case VALUE_TEXT:

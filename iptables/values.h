@@ -22,6 +22,6 @@ enum value_type {
  * line each, under the name `source`.
  * Returns 0, -EINVAL or -ENOMEM.
  */
-int value_parse(enum value_type type, const char *source, const char *text, void *at);
+int values_parse(enum value_type type, const char *source, const char *text, void *at);
 
-void value_done(enum value_type type, void *at);
+void values_done(enum value_type type, void *at);

@@ -2,6 +2,7 @@
 
 import http.client
 import json
+import re
 import signal
 import socket
 import subprocess
@@ -10,7 +11,8 @@ import time
 import pytest
 import yaml
 
-from tests.support.clients import connect, ending, exchange, served
+from tests.support.clients import connect, ending, exchange, outcome, served
+from tests.support.outrigger import ROOT
 from tests.support.processes import eventually, run
 from tests.support.servers import echo, free_port
 
@@ -98,8 +100,7 @@ def test_an_endpoint_is_ejected_and_restored(plain, serve):
     stays.sendall(b"x")
     assert stays.recv(1) == b"x", "what it has goes on"
     ctl(proxy, "eject", "test", f"127.0.0.1:{other.port}")
-    with connect(port) as client:
-        assert ending(client)[1] == "reset", "nor in panic"
+    assert outcome(port, b"x") == (b"", "reset"), "nor in panic"
     ctl(proxy, "restore", "test", f"127.0.0.1:{one.port}")
     assert health(proxy) == ["healthy", "disabled"]
     assert exchange(port, b"x") == b"x"
@@ -320,3 +321,43 @@ def test_without_a_proxy_wait_and_run_go_on_where_that_is_said(programs):
     assert run([ctl_path, "--socket", "/nonexistent", "wait"], env=environment).returncode == 0
     done = run([ctl_path, "--socket", "/nonexistent", "run", "--quit", "--", "sh", "-c", "echo here; exit 7"], env=environment, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (7, "here\n", "")
+
+
+def keys_of(value):
+    """Every key of a JSON value; those of objects whose keys are values themselves are left out."""
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            yield key
+            if key not in ("ended", "connect_failures") or not isinstance(inner, dict):
+                yield from keys_of(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from keys_of(inner)
+
+
+def test_every_key_is_documented(plain, serve):
+    with open(f"{ROOT}/docs/control-api.md", encoding="utf-8") as file:
+        documented = set(re.findall(r"[a-z_]+", " ".join(re.findall(r"`([^`]*)`", file.read()))))
+    proxy, port = plain([serve(echo).port])
+    client = served(port)
+    for path in ("/status", "/clusters", "/connections", "/stats"):
+        missing = set(keys_of(json.loads(proxy.request("GET", path)[1]))) - documented
+        assert not missing, (path, missing)
+    client.close()
+
+
+def test_every_documented_request_is_there(plain, serve):
+    """By the description for programs: what it says a request needs is enough, and no status is one that it does not name."""
+    with open(f"{ROOT}/docs/openapi.json", encoding="utf-8") as file:
+        paths = json.load(file)["paths"]
+    server = serve(echo)
+    proxy, _ = plain([server.port])
+    bodies = {"/log-level": "debug", "/endpoints/{cluster}/{verb}": f"127.0.0.1:{server.port}"}
+    for path, item in paths.items():
+        for method, operation in item.items():
+            if path == "/quit":
+                continue
+            at = path.format(cluster="test", verb="restore")
+            status, _ = proxy.request(method.upper(), at, body=bodies.get(path, ""))
+            assert str(status) in operation["responses"] and status < 400, (method, path, status)
+            assert proxy.request("PUT", at)[0] == 405

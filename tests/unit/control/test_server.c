@@ -21,9 +21,9 @@ static bool is_allowed(void *owner, uid_t uid, enum control_permission permissio
 }
 
 static const struct control_command commands[] = {
-    { "GET", "/ready", CONTROL_READ, true, run },
-    { "GET", "/status", CONTROL_READ, false, run },
-    { "POST", "/quit", CONTROL_QUIT, false, run },
+    { .method = "GET", .path = "/ready", .permission = CONTROL_READ, .on_health = true, .run = run },
+    { .method = "GET", .path = "/status", .permission = CONTROL_READ, .run = run },
+    { .method = "POST", .path = "/quit", .permission = CONTROL_QUIT, .run = run },
 };
 static struct control_server_config config = { commands, 3, NULL, is_allowed };
 
