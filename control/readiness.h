@@ -12,6 +12,7 @@
 #define READINESS_BLOCKERS(X)         \
     X(CONFIGURATION, "configuration") \
     X(LISTENERS, "listeners")         \
+    X(INTERCEPTION, "interception")   \
     X(ENDPOINTS, "endpoints")         \
     X(DRAINING, "draining")
 

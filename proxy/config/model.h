@@ -272,6 +272,7 @@ struct intercept_config {
             size_t count;
         } ports;
     } inbound;
+    uint64_t require; /* readiness waits until interception is proven */
 };
 
 /* In the order in which they are looked at. */

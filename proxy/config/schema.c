@@ -301,6 +301,12 @@ static const struct field intercept_fields[] = {
       .offset = offsetof(struct intercept_config, inbound),
       .section = &inbound_section,
       .doc = "Connections to the app." },
+    { .key = "require",
+      .type = FIELD_BOOL,
+      .offset = offsetof(struct intercept_config, require),
+      .reload = RELOAD_RESTART,
+      .doc = "The proxy is not ready (blocker `interception`) before a connection of its own, from 127.0.0.1 to "
+             "127.0.0.6:15002, has been redirected to its inbound port: so an app never starts without the rules." },
 };
 static const struct section intercept_section = { .size = sizeof(struct intercept_config), FIELDS(intercept_fields) };
 

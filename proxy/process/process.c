@@ -14,6 +14,7 @@
 #include "base/macros.h"
 #include "proxy/process/commands.h"
 #include "proxy/process/configuration.h"
+#include "proxy/process/interception_check.h"
 #include "proxy/process/startup.h"
 #include "proxy/process/upstreams.h"
 
@@ -181,6 +182,23 @@ static int watch_signals(struct process *process)
     return 0;
 }
 
+static void on_interception_proven(void *owner)
+{
+    struct process *process = owner;
+
+    lifecycle_unblock(&process->lifecycle, READINESS_INTERCEPTION);
+}
+
+static int check_interception(struct process *process)
+{
+    const struct intercept_config *intercept = &process->snapshot->config->intercept;
+
+    if (intercept->present && intercept->require)
+        return interception_check_new(process->base, on_interception_proven, process, &process->interception_check);
+    lifecycle_unblock(&process->lifecycle, READINESS_INTERCEPTION);
+    return 0;
+}
+
 static int start(struct process *process, struct config *config, const char *config_path)
 {
     int r;
@@ -206,6 +224,8 @@ static int start(struct process *process, struct config *config, const char *con
     r = configuration_apply(process, config);
     if (r == 0)
         r = startup_start_workers(process);
+    if (r == 0)
+        r = check_interception(process);
     if (r < 0)
         return r;
     lifecycle_unblock(&process->lifecycle, READINESS_LISTENERS);
@@ -221,6 +241,7 @@ static void end(struct process *process)
     for (unsigned i = 0; i < process->workers_ready; i++)
         worker_wait_for_stop(&process->shared.workers[i]);
     reload_done(process);
+    interception_check_free(process->interception_check);
     http_server_free(process->control);
     http_server_free(process->health);
     http_server_free(process->admin);

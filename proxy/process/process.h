@@ -24,7 +24,8 @@ struct process {
     struct list_node snapshots; /* the one in force, and older ones that connections stay with */
     struct snapshot *snapshot;  /* the one in force */
     struct upstreams *upstreams;
-    struct dns_resolver *resolver; /* NULL: there have been no names so far */
+    struct interception_check *interception_check; /* with intercept.require */
+    struct dns_resolver *resolver;                 /* NULL: there have been no names so far */
     struct lifecycle lifecycle;
     struct reload reload;
     struct listing listing;

@@ -53,6 +53,7 @@ static int set_up(void **state)
     lifecycle_init(&lifecycle, &drain, &actions, &process);
     lifecycle_unblock(&lifecycle, READINESS_CONFIGURATION);
     lifecycle_unblock(&lifecycle, READINESS_LISTENERS);
+    lifecycle_unblock(&lifecycle, READINESS_INTERCEPTION);
     lifecycle_unblock(&lifecycle, READINESS_ENDPOINTS);
     return 0;
 }
@@ -65,11 +66,12 @@ static void test_lifecycle_is_ready_when_no_blocker_is_left(void **state)
     lifecycle_init(&lifecycle, &drain, &actions, &process);
     strbuf_init(&names, 100);
     readiness_append_blockers(&lifecycle.readiness, "\"", &names);
-    assert_string_equal(names.text, "\"configuration\",\"listeners\",\"endpoints\"");
+    assert_string_equal(names.text, "\"configuration\",\"listeners\",\"interception\",\"endpoints\"");
     strbuf_done(&names);
     lifecycle_unblock(&lifecycle, READINESS_LISTENERS);
     lifecycle_unblock(&lifecycle, READINESS_CONFIGURATION);
     assert_int_equal(lifecycle.state, LIFECYCLE_STARTING);
+    lifecycle_unblock(&lifecycle, READINESS_INTERCEPTION);
     lifecycle_unblock(&lifecycle, READINESS_ENDPOINTS);
     assert_int_equal(lifecycle.state, LIFECYCLE_READY);
     assert_true(readiness_is_ready(&lifecycle.readiness));
