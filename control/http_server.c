@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "base/list.h"
+#include "base/macros.h"
 #include "control/http_parse.h"
 
 #define MOST_LISTENERS 4
@@ -114,7 +115,8 @@ static void answer(struct client *client, const struct http_head *head, const ch
                                     .host = head->host,
                                     .wants_text = head->wants_text,
                                     .body = body,
-                                    .body_length = (size_t)head->body_length };
+                                    .body_length = (size_t)head->body_length,
+                                    .fd = bufferevent_getfd(client->stream) };
     struct http_response response = { .status = 200, .content_type = "text/plain; charset=utf-8" };
     struct ucred peer;
     socklen_t length = sizeof peer;
@@ -135,6 +137,40 @@ static void answer(struct client *client, const struct http_head *head, const ch
         send_answer(client, response.status, response.content_type, response.body.text, response.body.length,
                     head->keep_alive);
     strbuf_done(&response.body);
+}
+
+static int pass_some(int fd, const int *fds, size_t count)
+{
+    static const char interim[] = "HTTP/1.1 103 Early Hints\r\n\r\n";
+    struct iovec bytes = { .iov_base = (void *)(uintptr_t)interim, .iov_len = sizeof interim - 1 };
+    union {
+        struct cmsghdr align;
+        char space[CMSG_SPACE(HTTP_MOST_DESCRIPTORS * sizeof(int))];
+    } control = { 0 };
+    struct msghdr message = { .msg_iov = &bytes,
+                              .msg_iovlen = 1,
+                              .msg_control = control.space,
+                              .msg_controllen = CMSG_SPACE(count * sizeof(int)) };
+    struct cmsghdr *head = CMSG_FIRSTHDR(&message);
+    ssize_t sent;
+
+    head->cmsg_level = SOL_SOCKET;
+    head->cmsg_type = SCM_RIGHTS;
+    head->cmsg_len = CMSG_LEN(count * sizeof(int));
+    memcpy(CMSG_DATA(head), fds, count * sizeof(int));
+    sent = sendmsg(fd, &message, MSG_NOSIGNAL);
+    if (sent < 0)
+        return -errno;
+    return (size_t)sent == bytes.iov_len ? 0 : -EPIPE; /* so small that it fits or the client is gone */
+}
+
+int http_pass_descriptors(const struct http_request *request, const int *fds, size_t count)
+{
+    int r = request->fd >= 0 ? 0 : -EBADF;
+
+    for (size_t i = 0; r == 0 && i < count; i += HTTP_MOST_DESCRIPTORS)
+        r = pass_some(request->fd, fds + i, MIN(count - i, (size_t)HTTP_MOST_DESCRIPTORS));
+    return r;
 }
 
 /* Takes one whole request off the input and answers it. Returns false when there is none, or nothing may follow. */
@@ -282,13 +318,18 @@ int http_server_listen(struct http_server *server, int fd)
     return 0;
 }
 
+void http_server_stop_listening(struct http_server *server)
+{
+    while (server->listener_count > 0)
+        evconnlistener_free(server->listeners[--server->listener_count]);
+}
+
 void http_server_free(struct http_server *server)
 {
     if (!server)
         return;
     while (!list_is_empty(&server->clients))
         free_client(CONTAINER_OF(server->clients.next, struct client, in_server));
-    for (unsigned i = 0; i < server->listener_count; i++)
-        evconnlistener_free(server->listeners[i]);
+    http_server_stop_listening(server);
     free(server);
 }

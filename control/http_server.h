@@ -27,6 +27,7 @@ struct http_request {
     bool wants_text; /* Accept: text/plain */
     bool has_peer;   /* it came over a unix socket; then peer_uid is whose (SO_PEERCRED) */
     uid_t peer_uid;
+    int fd; /* the client's connection, for http_pass_descriptors() alone; -1: none */
 };
 
 struct http_response {
@@ -38,11 +39,22 @@ struct http_response {
 /* Answers `request` by filling in `response`. Must not keep either. */
 typedef void (*http_handler)(void *owner, const struct http_request *request, struct http_response *response);
 
+#define HTTP_MOST_DESCRIPTORS 250 /* in one message (the kernel's SCM_MAX_FD is 253) */
+
+/*
+ * While a request is being answered: sends open descriptors ahead of the answer, with interim responses (103), which
+ * HTTP clients skip. A unix socket's client receives them as SCM_RIGHTS. Returns 0 or a negative errno.
+ */
+int http_pass_descriptors(const struct http_request *request, const int *fds, size_t count);
+
 struct http_server;
 
 /* Returns 0 or -ENOMEM. ret_server: release with http_server_free(). */
 int http_server_new(struct event_base *base, http_handler handler, void *owner, struct http_server **ret_server);
 void http_server_free(struct http_server *server);
+
+/* Closes its listening sockets; clients that there are go on. */
+void http_server_stop_listening(struct http_server *server);
 
 /* Serves on the listening socket `fd` too, which the server owns from now on, even on error. Returns 0 or -ENOMEM. */
 int http_server_listen(struct http_server *server, int fd);

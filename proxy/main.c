@@ -20,20 +20,25 @@ enum action {
     ACTION_HELP,
 };
 
-static const char help[] = "Usage: outrigger [-c FILE] [--check | --dump-config | --schema | --version]\n"
-                           "\n"
-                           "Runs the proxy in the foreground until SIGTERM, which drains it and then ends it.\n"
-                           "\n"
-                           "  -c, --config FILE   configuration; default " CONFIG_DEFAULT_PATH ", and when that\n"
-                           "                      does not exist: transparent passthrough with the default policies\n"
-                           "      --check         check the configuration, say everything that is wrong with it, end\n"
-                           "      --dump-config   print the configuration in force with all its defaults, end\n"
-                           "      --schema        print the configuration's JSON Schema, end\n"
-                           "      --version       print the version, end\n"
-                           "  -h, --help          print this, end\n"
-                           "\n"
-                           "Exit: 0 clean, 1 failed while starting or running, 2 wrong usage or configuration.\n"
-                           "Every key is explained in docs/configuration.md. outriggerctl talks to a running proxy.\n";
+static const char help[] =
+    "Usage: outrigger [-c FILE] [--takeover SOCKET | --check | --dump-config | --schema | --version]\n"
+    "\n"
+    "Runs the proxy in the foreground until SIGTERM, which drains it and then ends it.\n"
+    "\n"
+    "  -c, --config FILE   configuration; default " CONFIG_DEFAULT_PATH ", and when that\n"
+    "                      does not exist: transparent passthrough with the default policies\n"
+    "      --takeover SOCKET\n"
+    "                      take over from the proxy with this control socket: it hands its\n"
+    "                      listening sockets over and ends with its last connection. For\n"
+    "                      hosts, not for pods\n"
+    "      --check         check the configuration, say everything that is wrong with it, end\n"
+    "      --dump-config   print the configuration in force with all its defaults, end\n"
+    "      --schema        print the configuration's JSON Schema, end\n"
+    "      --version       print the version, end\n"
+    "  -h, --help          print this, end\n"
+    "\n"
+    "Exit: 0 clean, 1 failed while starting or running, 2 wrong usage or configuration.\n"
+    "Every key is explained in docs/configuration.md. outriggerctl talks to a running proxy.\n";
 
 /* Prints a text that was built whole, and frees it. */
 static int print(struct strbuf *text)
@@ -66,7 +71,7 @@ static int print_schema(void)
     return print(&text);
 }
 
-static int with_config(const char *path, enum action action)
+static int with_config(const char *path, const char *takeover_path, enum action action)
 {
     struct config *config;
     const char *name;
@@ -84,7 +89,7 @@ static int with_config(const char *path, enum action action)
         return 1;
     }
     if (action == ACTION_RUN)
-        return process_run(config, path);
+        return process_run(config, path, takeover_path);
     if (action == ACTION_DUMP)
         r = print_config(config);
     else
@@ -96,22 +101,22 @@ static int with_config(const char *path, enum action action)
 int main(int argc, char **argv)
 {
     static const struct option options[] = {
-        { "config", required_argument, NULL, 'c' },
-        { "check", no_argument, NULL, 'k' },
-        { "dump-config", no_argument, NULL, 'd' },
-        { "schema", no_argument, NULL, 's' },
-        { "version", no_argument, NULL, 'v' },
-        { "help", no_argument, NULL, 'h' },
-        { 0 },
+        { "config", required_argument, NULL, 'c' }, { "takeover", required_argument, NULL, 't' },
+        { "check", no_argument, NULL, 'k' },        { "dump-config", no_argument, NULL, 'd' },
+        { "schema", no_argument, NULL, 's' },       { "version", no_argument, NULL, 'v' },
+        { "help", no_argument, NULL, 'h' },         { 0 },
     };
     enum action action = ACTION_RUN;
-    const char *path = NULL;
+    const char *path = NULL, *takeover_path = NULL;
     int option;
 
     while ((option = getopt_long(argc, argv, "c:h", options, NULL)) != -1) {
         switch (option) {
         case 'c':
             path = optarg;
+            break;
+        case 't':
+            takeover_path = optarg;
             break;
         case 'k':
             action = ACTION_CHECK;
@@ -147,6 +152,6 @@ int main(int argc, char **argv)
     case ACTION_SCHEMA:
         return print_schema();
     default:
-        return with_config(path, action);
+        return with_config(path, takeover_path, action);
     }
 }

@@ -121,6 +121,10 @@ struct drain_config {
     uint64_t delay_ms, minimum_ms, timeout_ms, spread_ms;
 };
 
+struct takeover_config {
+    uint64_t timeout_ms;
+};
+
 struct timeouts_config {
     uint64_t connect_ms, first_byte_ms, idle_ms, half_close_ms, max_duration_ms, dead_peer_ms,
         keepalive_ms; /* 0 = off, where the row allows it */
@@ -307,6 +311,7 @@ struct config {
     struct control_config control;
     struct limits_config limits;
     struct drain_config drain;
+    struct takeover_config takeover;
     struct dns_config dns;
     struct intercept_config intercept;
     struct {

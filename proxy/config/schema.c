@@ -165,6 +165,18 @@ static const struct field drain_fields[] = {
 };
 static const struct section drain_section = { .size = sizeof(struct drain_config), FIELDS(drain_fields) };
 
+static const struct field takeover_fields[] = {
+    { .key = "timeout",
+      .type = FIELD_DURATION,
+      .offset = offsetof(struct takeover_config, timeout_ms),
+      .max = 30 * DAY,
+      .def = 15 * MINUTE,
+      .reload = RELOAD_AT_ONCE,
+      .doc = "How long this process goes on with the connections that it has, once another has taken its listeners "
+             "over." },
+};
+static const struct section takeover_section = { .size = sizeof(struct takeover_config), FIELDS(takeover_fields) };
+
 static const struct field inbound_port_fields[] = {
     { .key = "ports",
       .type = FIELD_PORTS,
@@ -392,6 +404,11 @@ static const struct field root_fields[] = {
       .offset = offsetof(struct config, drain),
       .section = &drain_section,
       .doc = "How the proxy ends." },
+    { .key = "takeover",
+      .type = FIELD_SECTION,
+      .offset = offsetof(struct config, takeover),
+      .section = &takeover_section,
+      .doc = "`outrigger --takeover`: a new process in the place of this one, on hosts." },
     { .key = "dns",
       .type = FIELD_SECTION,
       .offset = offsetof(struct config, dns),

@@ -11,6 +11,7 @@
 #include "proxy/process/command_clusters.h"
 #include "proxy/process/command_views.h"
 #include "proxy/process/process.h"
+#include "proxy/process/takeover.h"
 
 /* A worker whose loop has not turned for this long is stuck. */
 #define STUCK_MS 5000
@@ -208,6 +209,22 @@ static const struct control_command commands[] = {
       .statuses = "400 every mistake in the file, a line each; the old configuration stays\n"
                   "500 an address cannot be listened on, or no memory; the old configuration stays\n"
                   "503 a worker has not changed over to the last one yet" },
+    { .method = "POST",
+      .path = "/takeover",
+      .permission = CONTROL_CHANGE,
+      .run = takeover_run_offer,
+      .summary =
+          "For `outrigger --takeover`: passes every listening socket (SCM_RIGHTS, with interim responses 103) and "
+          "says what they are; nothing changes yet",
+      .statuses = "409 the process is ending\n500 the sockets cannot be passed",
+      .answers_json = true },
+    { .method = "POST",
+      .path = "/takeover/done",
+      .permission = CONTROL_CHANGE,
+      .run = takeover_run_done,
+      .summary = "For `outrigger --takeover`: lets go of the sockets, and ends with the last connection or at "
+                 "takeover.timeout",
+      .statuses = "409 the process is ending" },
     { .method = "POST",
       .path = "/log-level",
       .permission = CONTROL_CHANGE,

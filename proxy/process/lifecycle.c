@@ -83,13 +83,27 @@ void lifecycle_quit(struct lifecycle *lifecycle, uint64_t now_ms)
 {
     if (lifecycle->state == LIFECYCLE_STOPPED)
         return;
-    if (lifecycle->exits) {
+    if (lifecycle->exits && !lifecycle->is_taken_over) {
         stop(lifecycle);
         return;
     }
+    lifecycle->is_taken_over = false; /* asked once, what is left has its usual time to end */
     lifecycle->exits = true;
     lifecycle->exit_started_ms = now_ms;
+    lifecycle->timeout_ms = lifecycle->drain->timeout_ms;
     lifecycle_drain(lifecycle, now_ms);
+}
+
+void lifecycle_be_taken_over(struct lifecycle *lifecycle, uint64_t timeout_ms, uint64_t now_ms)
+{
+    readiness_block(&lifecycle->readiness, READINESS_DRAINING);
+    lifecycle->drain_started_ms = now_ms;
+    lifecycle->inbound_stopped = true;
+    lifecycle->is_taken_over = true;
+    lifecycle->exits = true;
+    lifecycle->exit_started_ms = now_ms;
+    lifecycle->timeout_ms = timeout_ms;
+    enter(lifecycle, LIFECYCLE_DRAINING);
 }
 
 void lifecycle_run(struct lifecycle *lifecycle, uint64_t now_ms)
@@ -111,10 +125,12 @@ void lifecycle_run(struct lifecycle *lifecycle, uint64_t now_ms)
         return;
     passed_ms = now_ms - lifecycle->exit_started_ms;
     left = lifecycle->actions.count_connections(lifecycle->owner);
-    if (left == 0 && lifecycle->actions.inbound_is_stopped(lifecycle->owner) && passed_ms >= drain->minimum_ms)
+    if (left == 0 && lifecycle->actions.inbound_is_stopped(lifecycle->owner) &&
+        (lifecycle->is_taken_over || passed_ms >= drain->minimum_ms))
         stop(lifecycle);
-    else if (passed_ms >= drain->timeout_ms) {
-        log_warning("drain.timeout is over: %u connections are reset", left);
+    else if (passed_ms >= lifecycle->timeout_ms) {
+        log_warning("%s is over: %u connections are reset",
+                    lifecycle->is_taken_over ? "takeover.timeout" : "drain.timeout", left);
         stop(lifecycle);
     }
 }

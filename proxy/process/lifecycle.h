@@ -46,6 +46,8 @@ struct lifecycle {
     uint64_t drain_started_ms, exit_started_ms; /* minimum and timeout count from the second */
     bool inbound_stopped;
     bool exits;                              /* draining ends with the process */
+    bool is_taken_over;                      /* another process has the listeners */
+    uint64_t timeout_ms;                     /* of the exit */
     double entered_s[LIFECYCLE_STATE_COUNT]; /* since the epoch; 0: not yet */
 };
 
@@ -66,6 +68,9 @@ int lifecycle_undrain(struct lifecycle *lifecycle);
 
 /* Drains, then exits. Asked again, it exits at once. */
 void lifecycle_quit(struct lifecycle *lifecycle, uint64_t now_ms);
+
+/* Another process has taken over: what is accepted already goes on for up to `timeout_ms`, then the process exits. */
+void lifecycle_be_taken_over(struct lifecycle *lifecycle, uint64_t timeout_ms, uint64_t now_ms);
 
 /* Does what is due. To be called often while draining. */
 void lifecycle_run(struct lifecycle *lifecycle, uint64_t now_ms);

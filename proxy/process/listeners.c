@@ -7,6 +7,7 @@
 #include "base/sockaddr.h"
 #include "proxy/net/listener.h"
 #include "proxy/process/process.h"
+#include "proxy/process/takeover.h"
 
 static bool is_open(const struct snapshot *snapshot, size_t index)
 {
@@ -90,17 +91,25 @@ static bool has_address(const struct snapshot *snapshot, const struct listener *
 }
 
 /* One socket for each worker. The capture ports are for IPv6 too, where the kernel has it. */
-static int open_one(struct snapshot *snapshot, const struct snapshot *previous, size_t index)
+static int open_one(struct snapshot *snapshot, const struct snapshot *previous, struct takeover *takeover, size_t index)
 {
     const struct listener *listener = &snapshot->listeners[index];
     const struct sockaddr *address = &listener->address.any;
+    const char *kind = listener->transparent ? "transparent" : "listener";
     char text[SOCKADDR_TEXT_SIZE];
-    int r = has_address(previous, listener) ? 0 : listener_check_free(address);
+    bool is_ours = has_address(previous, listener);
+    int r = 0;
 
+    sockaddr_format(address, text);
     for (unsigned i = 0; r == 0 && i < snapshot->worker_count; i++) {
-        int fd;
+        int fd = takeover_take(takeover, kind, text, i);
 
-        r = listener_open(address, snapshot->worker_count > 1, listener->transparent, &fd);
+        is_ours |= fd >= 0;
+        if (!is_ours)
+            r = listener_check_free(address);
+        is_ours = true; /* the next one shares it */
+        if (r == 0 && fd < 0)
+            r = listener_open(address, snapshot->worker_count > 1, listener->transparent, &fd);
         if (r == 0)
             atomic_init(&snapshot_socket(snapshot, i, index)->fd, fd);
     }
@@ -110,7 +119,7 @@ static int open_one(struct snapshot *snapshot, const struct snapshot *previous, 
         return 0;
     }
     if (r < 0)
-        log_error("listener %s (%s): %s%s", listener->name, sockaddr_format(address, text), strerror(-r),
+        log_error("listener %s (%s): %s%s", listener->name, text, strerror(-r),
                   r == -EPERM && listener->transparent ? "; intercept.inbound.mode tproxy needs NET_ADMIN" : "");
     return r;
 }
@@ -125,7 +134,7 @@ int listeners_open(struct process *process, struct snapshot *snapshot, const str
         bool is_stopped = process->lifecycle.inbound_stopped && snapshot->listeners[i].direction != DIRECTION_OUTBOUND;
 
         if (snapshot->listeners[i].kept_from == LISTENER_NEW && !is_stopped)
-            r = open_one(snapshot, previous, i);
+            r = open_one(snapshot, previous, process->takeover, i);
     }
     return r;
 }

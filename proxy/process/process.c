@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <event2/event.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -15,7 +16,9 @@
 #include "proxy/process/commands.h"
 #include "proxy/process/configuration.h"
 #include "proxy/process/interception_check.h"
+#include "proxy/process/notify.h"
 #include "proxy/process/startup.h"
+#include "proxy/process/takeover.h"
 #include "proxy/process/upstreams.h"
 
 /* How often the lifecycle looks at the clock. */
@@ -139,8 +142,22 @@ bool process_await(const struct process *process, bool (*is_true)(const struct p
     return true;
 }
 
+void process_be_taken_over(struct process *process)
+{
+    begin_lifecycle_ticks(process);
+    http_server_stop_listening(process->control);
+    http_server_stop_listening(process->health);
+    http_server_stop_listening(process->admin);
+    process->control_socket_count = 0;
+    for (unsigned i = 0; i < process->workers_ready; i++)
+        worker_let_go_of_listeners(&process->shared.workers[i]);
+    lifecycle_be_taken_over(&process->lifecycle, process->snapshot->config->takeover.timeout_ms, clock_now_ms());
+}
+
 void process_quit(struct process *process)
 {
+    if (!process->lifecycle.is_taken_over)
+        notify_service_manager("STOPPING=1");
     begin_lifecycle_ticks(process);
     lifecycle_quit(&process->lifecycle, clock_now_ms());
 }
@@ -199,8 +216,9 @@ static int check_interception(struct process *process)
     return 0;
 }
 
-static int start(struct process *process, struct config *config, const char *config_path)
+static int start(struct process *process, struct config *config, const char *config_path, const char *takeover_path)
 {
+    char about[64];
     int r;
 
     process->base = event_base_new();
@@ -214,6 +232,8 @@ static int start(struct process *process, struct config *config, const char *con
     r = watch_signals(process);
     if (r == 0)
         r = startup_make_workers(process, config);
+    if (r == 0 && takeover_path)
+        r = startup_claim(process, config, takeover_path);
     if (r == 0)
         r = startup_open_control(process, config);
     if (r < 0) {
@@ -226,11 +246,17 @@ static int start(struct process *process, struct config *config, const char *con
         r = startup_start_workers(process);
     if (r == 0)
         r = check_interception(process);
+    if (r == 0 && takeover_path)
+        r = startup_finish_takeover(process, config, takeover_path);
     if (r < 0)
         return r;
+    for (unsigned i = 0; i < process->workers_ready; i++)
+        worker_adopt(&process->shared.workers[i]);
     lifecycle_unblock(&process->lifecycle, READINESS_LISTENERS);
     upstreams_await(process);
     reload_begin(process);
+    snprintf(about, sizeof about, "READY=1\nMAINPID=%ld", (long)getpid());
+    notify_service_manager(about);
     return 0;
 }
 
@@ -242,6 +268,7 @@ static void end(struct process *process)
         worker_wait_for_stop(&process->shared.workers[i]);
     reload_done(process);
     interception_check_free(process->interception_check);
+    takeover_free(process->takeover);
     http_server_free(process->control);
     http_server_free(process->health);
     http_server_free(process->admin);
@@ -270,7 +297,7 @@ void process_close_lost(struct process *process)
         worker_close_lost(&process->shared.workers[i]);
 }
 
-int process_run(struct config *config, const char *config_path)
+int process_run(struct config *config, const char *config_path, const char *takeover_path)
 {
     static const struct lifecycle_actions actions = { stop_inbound, resume_inbound, inbound_is_stopped,
                                                       count_connections, exit_loop };
@@ -285,7 +312,7 @@ int process_run(struct config *config, const char *config_path)
     process->started_ms = clock_now_ms();
     log_configure((enum log_level)config->log.level, (enum log_format)config->log.format);
     lifecycle_init(&process->lifecycle, &config->drain, &actions, process);
-    r = start(process, config, config_path);
+    r = start(process, config, config_path, takeover_path);
     if (r == 0)
         event_base_loop(process->base, 0);
     else

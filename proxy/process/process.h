@@ -16,6 +16,15 @@
 #include "proxy/worker/listing.h"
 #include "proxy/worker/worker.h"
 
+#define MOST_CONTROL_SOCKETS 5 /* control; health and admin, each for IPv4 and IPv6 */
+
+/* One that can be handed to another process. */
+struct control_socket {
+    const char *kind; /* see takeover_take() */
+    char address[SOCKADDR_TEXT_SIZE];
+    int fd; /* its server's */
+};
+
 struct process {
     struct event_base *base;
     struct worker_shared shared;
@@ -31,6 +40,9 @@ struct process {
     struct listing listing;
     struct control_server_config commands;
     struct http_server *control, *health, *admin;
+    struct control_socket control_sockets[MOST_CONTROL_SOCKETS];
+    unsigned control_socket_count;
+    struct takeover *takeover;   /* while it takes over from another process */
     struct event lifecycle_tick; /* while draining */
     struct event signals[3];
     unsigned signal_count;
@@ -41,10 +53,11 @@ struct process {
 
 /*
  * Runs the proxy with `config`, which it takes over, until it is told to end.
+ * takeover_path  the control socket of a process to take over from; NULL: none
  * config_path  where `config` came from, for reloads; NULL: the default path, or the built-in one
  * Returns the exit code: 0 after an orderly end, 1 when it could not start; that was logged.
  */
-int process_run(struct config *config, const char *config_path);
+int process_run(struct config *config, const char *config_path, const char *takeover_path);
 
 /* Ends connections whose endpoint is down or gone, where the configuration says so. */
 void process_close_lost(struct process *process);
@@ -52,6 +65,9 @@ void process_close_lost(struct process *process);
 /* Begins to drain; or drains, then ends. */
 void process_drain(struct process *process);
 void process_quit(struct process *process);
+
+/* Lets go of every listening socket, and ends with the last connection or after takeover.timeout. */
+void process_be_taken_over(struct process *process);
 
 /* Takes draining back; see lifecycle_undrain(). When it returns 0 everything is accepted again. */
 int process_undrain(struct process *process);

@@ -58,7 +58,13 @@ static int load_and_apply(struct process *process, struct strbuf *text)
     struct config *config;
     const char *name;
     char *errors;
-    int r = config_load(process->reload.path, running, &name, &config, &errors);
+    int r;
+
+    if (process->lifecycle.exits) {
+        strbuf_append(text, "too late: the process is ending\n");
+        return -ESHUTDOWN;
+    }
+    r = config_load(process->reload.path, running, &name, &config, &errors);
 
     if (r == -EINVAL) {
         strbuf_append(text, errors);

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -13,6 +14,7 @@
 #include "proxy/net/listener.h"
 #include "proxy/process/process.h"
 #include "proxy/process/processors.h"
+#include "proxy/process/takeover.h"
 
 /* Descriptors that are never used for connections: control, health, metrics, logs, libraries. */
 #define RESERVED_DESCRIPTORS 128
@@ -58,8 +60,19 @@ void startup_set_limits(struct process *process, const struct config *config)
                     config->limits.max_connections, (uint64_t)limit.rlim_cur, affordable);
 }
 
+/* Serves on a socket; from then on it can be handed to another process. */
+static int serve(struct process *process, struct http_server *server, const char *kind, const char *address, int fd)
+{
+    struct control_socket *socket = &process->control_sockets[process->control_socket_count++];
+
+    *socket = (struct control_socket){ .kind = kind, .fd = fd };
+    snprintf(socket->address, sizeof socket->address, "%s", address);
+    return http_server_listen(server, fd);
+}
+
 /* On both hosts; one of IPv6 is left out where the kernel has none. */
-static int open_http(struct http_server *server, const char *name, const char *ipv4, const char *ipv6, uint16_t port)
+static int open_http(struct process *process, struct http_server *server, const char *kind, const char *ipv4,
+                     const char *ipv6, uint16_t port)
 {
     union inet_address addresses[2];
 
@@ -67,47 +80,57 @@ static int open_http(struct http_server *server, const char *name, const char *i
     sockaddr_parse_host(ipv6, port, &addresses[1]);
     for (size_t i = 0; i < ARRAY_SIZE(addresses); i++) {
         char text[SOCKADDR_TEXT_SIZE];
-        int fd, r = listener_open(&addresses[i].any, false, false, &fd);
+        int fd = takeover_take(process->takeover, kind, sockaddr_format(&addresses[i].any, text), 0), r = 0;
 
+        if (fd < 0)
+            r = listener_open(&addresses[i].any, false, false, &fd);
         if (addresses[i].family == AF_INET6 && (r == -EAFNOSUPPORT || r == -EADDRNOTAVAIL))
             continue;
         if (r == 0)
-            r = http_server_listen(server, fd);
+            r = serve(process, server, kind, text, fd);
         if (r < 0) {
-            log_error("%s listener %s: %s", name, sockaddr_format(&addresses[i].any, text), strerror(-r));
+            log_error("%s listener %s: %s", kind, text, strerror(-r));
             return r;
         }
     }
     return 0;
 }
 
+/* A path that was taken over is another process's until takeover_finish(). */
+static int open_control(struct process *process, const char *path)
+{
+    int fd = takeover_take(process->takeover, "control", path, 0), r = 0;
+
+    if (fd < 0) {
+        r = listener_open_unix(path, &fd);
+        if (r == 0)
+            process->control_path = strdup(path);
+    }
+    if (r == 0)
+        r = serve(process, process->control, "control", path, fd);
+    if (r < 0)
+        log_error("control socket %s: %s%s", path, strerror(-r),
+                  r == -EADDRINUSE ? "; is another proxy running?"
+                  : r == -ENOENT   ? "; its directory must exist"
+                                   : "");
+    return r;
+}
+
 int startup_open_control(struct process *process, const struct config *config)
 {
-    const char *path = config->control.path;
-    int fd, r;
+    int r;
 
     r = http_server_new(process->base, control_on_control_request, &process->commands, &process->control);
     if (r == 0)
         r = http_server_new(process->base, control_on_health_request, &process->commands, &process->health);
     if (r == 0)
         r = http_server_new(process->base, control_on_admin_request, &process->commands, &process->admin);
-    if (r < 0)
-        return r;
-    r = listener_open_unix(path, &fd);
-    if (r == 0) {
-        process->control_path = strdup(path);
-        r = http_server_listen(process->control, fd);
-    }
-    if (r < 0) {
-        log_error("control socket %s: %s%s", path, strerror(-r),
-                  r == -EADDRINUSE ? "; is another proxy running?"
-                  : r == -ENOENT   ? "; its directory must exist"
-                                   : "");
-        return r;
-    }
-    r = open_http(process->health, "health", "0.0.0.0", "::", (uint16_t)config->health.port);
+    if (r == 0)
+        r = open_control(process, config->control.path);
+    if (r == 0)
+        r = open_http(process, process->health, "health", "0.0.0.0", "::", (uint16_t)config->health.port);
     if (r == 0 && config->admin.port > 0)
-        r = open_http(process->admin, "admin", "127.0.0.1", "::1", (uint16_t)config->admin.port);
+        r = open_http(process, process->admin, "admin", "127.0.0.1", "::1", (uint16_t)config->admin.port);
     return r;
 }
 
@@ -124,9 +147,38 @@ int startup_start_workers(struct process *process)
         process->workers_ready++;
         r = worker_init(&shared->workers[i], i, shared);
     }
-    for (unsigned i = 0; r == 0 && i < shared->count; i++) {
+    for (unsigned i = 0; r == 0 && i < shared->count; i++)
         r = worker_start(&shared->workers[i]);
-        worker_adopt(&shared->workers[i]);
-    }
     return r;
+}
+
+/* A socket that is closed while connections wait in its queue resets them, and a worker more would have no socket. */
+int startup_claim(struct process *process, const struct config *config, const char *socket_path)
+{
+    int r = takeover_claim(socket_path, &process->takeover);
+
+    if (r < 0)
+        return r;
+    if (takeover_workers(process->takeover) == process->shared.count)
+        return 0;
+    log_error("takeover: the old process has %u workers, this one would have %u (workers: %s); they share their ports' "
+              "connections, so their number cannot change: set workers: %u, or restart",
+              takeover_workers(process->takeover), process->shared.count,
+              config->workers == CONFIG_AUTO ? "auto" : "given", takeover_workers(process->takeover));
+    return -EINVAL;
+}
+
+int startup_finish_takeover(struct process *process, const struct config *config, const char *socket_path)
+{
+    int r = takeover_finish(process->takeover);
+
+    if (r < 0)
+        return r;
+    if (strcmp(socket_path, config->control.path) != 0)
+        unlink(socket_path);
+    if (!process->control_path)
+        process->control_path = strdup(config->control.path);
+    takeover_free(process->takeover);
+    process->takeover = NULL;
+    return 0;
 }

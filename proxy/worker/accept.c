@@ -207,6 +207,13 @@ void accept_drain(struct listener_socket *socket)
     accept_close(socket);
 }
 
+void accept_let_go(struct worker *worker)
+{
+    for (size_t i = 0; i < worker->snapshot->listener_count; i++)
+        accept_close(socket_of(worker, i));
+    atomic_store_explicit(&worker->inbound_stopped, true, memory_order_release);
+}
+
 void accept_stop_inbound(struct worker *worker)
 {
     for (size_t i = 0; i < worker->snapshot->listener_count; i++) {

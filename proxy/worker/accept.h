@@ -23,5 +23,8 @@ void accept_drain(struct listener_socket *socket);
 /* Does nothing when it is closed already. */
 void accept_close(struct listener_socket *socket);
 
+/* Closes all sockets; another process has them. */
+void accept_let_go(struct worker *worker);
+
 /* Inbound and plain listeners: drains them. */
 void accept_stop_inbound(struct worker *worker);

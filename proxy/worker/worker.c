@@ -126,6 +126,8 @@ static void on_mail(evutil_socket_t fd, short what, void *argument)
     }
     if (commands & MAIL_ADOPT)
         adopt_snapshot(worker);
+    if (commands & MAIL_LET_GO)
+        accept_let_go(worker);
     if (commands & MAIL_STOP_INBOUND)
         accept_stop_inbound(worker);
 }
@@ -231,6 +233,11 @@ void worker_stop_inbound(struct worker *worker)
 void worker_adopt(struct worker *worker)
 {
     mailbox_command(&worker->mailbox, MAIL_ADOPT);
+}
+
+void worker_let_go_of_listeners(struct worker *worker)
+{
+    mailbox_command(&worker->mailbox, MAIL_LET_GO);
 }
 
 void worker_list(struct worker *worker)

@@ -77,6 +77,9 @@ void worker_wait_for_stop(struct worker *worker);
 /* Inbound and plain listeners: takes what waits in their backlogs, then closes them. */
 void worker_stop_inbound(struct worker *worker);
 
+/* Closes its listening sockets, which another process has too: what waits in their backlogs is that one's. */
+void worker_let_go_of_listeners(struct worker *worker);
+
 /* Fills in its part of shared->listing, soon. */
 void worker_list(struct worker *worker);
 
