@@ -14,11 +14,11 @@ ROOT_AS_PROXY = "root, with the proxy's gid and NET_ADMIN alone"  # for Namespac
 
 
 class Namespace:
-    """A network namespace with loopback up."""
+    """A network namespace with loopback up: a new one, or that of a process."""
 
-    def __init__(self, label):
+    def __init__(self, label, pid=None):
         self.name = f"outrigger-{os.getpid()}-{next(_numbers)}-{label}"
-        run(["ip", "netns", "add", self.name])
+        run(["ip", "netns", "attach", self.name, str(pid)] if pid else ["ip", "netns", "add", self.name])
         self.run(["ip", "link", "set", "lo", "up"])
 
     def command(self, argv, uid=None):
