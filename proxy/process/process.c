@@ -260,6 +260,19 @@ static int start(struct process *process, struct config *config, const char *con
     return 0;
 }
 
+/* Nobody can ask any more. */
+static void tell_endings(const struct process *process)
+{
+    struct strbuf text;
+
+    if (!process->snapshot || process->lifecycle.state != LIFECYCLE_STOPPED)
+        return;
+    strbuf_init(&text, 2048);
+    endings_append_text(process->snapshot->clusters, &text);
+    log_info("connections: %s", text.text);
+    strbuf_done(&text);
+}
+
 static void end(struct process *process)
 {
     for (unsigned i = 0; i < process->workers_ready; i++)
@@ -277,6 +290,7 @@ static void end(struct process *process)
     free(process->control_path);
     for (unsigned i = 0; i < process->workers_ready; i++)
         worker_done(&process->shared.workers[i]);
+    tell_endings(process);
     free(process->shared.workers);
     configuration_free_all(process);
     listing_done(&process->listing);

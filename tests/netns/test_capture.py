@@ -14,6 +14,7 @@ import pytest
 
 from tests.support.clients import connect, ending
 from tests.support.namespaces import ROOT_AS_PROXY
+from tests.support.postgres import Postgres
 from tests.support.processes import eventually, run
 from tests.support.servers import Nginx, Server, echo, receive_all
 
@@ -175,23 +176,9 @@ def test_redis_cli_works(mesh, host, tmp_path):
 @pytest.fixture
 def postgres(pods, tmp_path):
     """A real PostgreSQL in the server pod."""
-    version = sorted(os.listdir("/usr/lib/postgresql"))[-1]
-    binaries = f"/usr/lib/postgresql/{version}/bin"
-    directory = f"/tmp/outrigger-test-pg-{os.getpid()}"
-    shutil.rmtree(directory, ignore_errors=True)
-    os.makedirs(directory)
-    shutil.chown(directory, "postgres", "postgres")
-    as_postgres = ["setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups"]
-    run([*as_postgres, f"{binaries}/initdb", "-D", f"{directory}/data", "--auth=trust", "-N"], cwd="/")
-    with open(f"{directory}/data/pg_hba.conf", "w", encoding="ascii") as file:
-        file.write("host all all 0.0.0.0/0 trust\nhost all all ::/0 trust\n")
-    server = pods[1].start([*as_postgres, f"{binaries}/postgres", "-D", f"{directory}/data", "-c", "listen_addresses=*", "-c",
-                            f"unix_socket_directories={directory}", "-c", "fsync=off"], tmp_path / "postgres.log", cwd="/")
-    eventually(lambda: "ready to accept connections" in server.log() or not server.is_running(), what="PostgreSQL", timeout=30)
+    server = Postgres(tmp_path / "postgres.log", pods[1])
     yield server
-    server.signal(signal.SIGINT)
-    server.wait(20)
-    shutil.rmtree(directory, ignore_errors=True)
+    server.stop()
 
 
 def test_psql_works_over_both_families(mesh, postgres):
