@@ -215,9 +215,10 @@ static void check_clusters(const struct validate *validate)
         const struct cluster_config *cluster = &config->clusters.items[i];
         char path[MOST_PATH];
 
-        if (cluster->name && (strcmp(cluster->name, "inbound") == 0 || strcmp(cluster->name, "passthrough") == 0)) {
+        if (cluster->name && (strcmp(cluster->name, "inbound") == 0 || strcmp(cluster->name, "passthrough") == 0 ||
+                              strncmp(cluster->name, "inbound:", strlen("inbound:")) == 0)) {
             snprintf(path, sizeof path, "clusters[%zu].name", i);
-            validate_complain(validate, path, "\"%s\" is a built-in cluster; choose another name", cluster->name);
+            validate_complain(validate, path, "\"%s\" is a built-in cluster's name; choose another", cluster->name);
         }
         snprintf(path, sizeof path, "clusters[%zu]", i);
         check_cluster(validate, cluster, path);

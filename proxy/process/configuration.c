@@ -89,6 +89,7 @@ static void configure_log(const struct config *config, const struct config *befo
 static int put_in_force(struct process *process, struct snapshot *snapshot, struct upstreams *upstreams)
 {
     struct snapshot *before = process->snapshot;
+    struct upstreams *previous = process->upstreams;
     uint64_t now_ms = clock_now_ms();
     bool changed, changed_names;
     int r;
@@ -103,12 +104,13 @@ static int put_in_force(struct process *process, struct snapshot *snapshot, stru
     configure_log(snapshot->config, before ? before->config : NULL);
     startup_set_limits(process, snapshot->config);
     atomic_store_explicit(&process->shared.snapshot, snapshot, memory_order_release);
-    changed_names = upstreams_begin(upstreams, process->upstreams);
-    upstreams_free(process->upstreams);
-    process->upstreams = upstreams;
+    process->upstreams = upstreams; /* before names are answered */
+    changed_names = upstreams_begin(upstreams, previous);
+    upstreams_free(previous);
     changed |= changed_names;
     changed |= retire_endpoints(before, now_ms);
     changed |= end_oldest(process);
+    upstreams_look(process);
     tell_faults(snapshot->clusters);
     for (unsigned i = 0; i < process->workers_ready; i++)
         worker_adopt(&process->shared.workers[i]);

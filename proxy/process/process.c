@@ -26,7 +26,7 @@
 
 #define AWAIT_MS 1000
 
-#define MOST_RELOAD_TEXT (64 * 1024)
+#define MOST_RELOAD_TEXT (256 * 1024)
 
 unsigned process_active_connections(const struct process *process)
 {

@@ -13,7 +13,7 @@
 #include "proxy/process/process.h"
 
 #define LOOK_AT_OLD_MS  200
-#define MOST_TEXT_BYTES (64 * 1024)
+#define MOST_TEXT_BYTES (256 * 1024)
 
 static void on_look_at_old(evutil_socket_t fd, short what, void *argument)
 {

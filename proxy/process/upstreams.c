@@ -37,7 +37,7 @@ static const struct cluster *find_unknown(const struct upstreams *upstreams)
     return NULL;
 }
 
-static void look_at_endpoints(struct process *process)
+void upstreams_look(struct process *process)
 {
     if (process->looks_at_endpoints && !find_unknown(process->upstreams)) {
         process->looks_at_endpoints = false;
@@ -52,7 +52,7 @@ void upstreams_await(struct process *process)
     if (unknown)
         log_info("cluster %s is required: not ready before its endpoints are known", unknown->config->name);
     process->looks_at_endpoints = true;
-    look_at_endpoints(process);
+    upstreams_look(process);
 }
 
 static void on_health_outcome(void *owner, struct cluster *cluster, bool is_down)
@@ -61,7 +61,7 @@ static void on_health_outcome(void *owner, struct cluster *cluster, bool is_down
 
     if (is_down && cluster->config->close_on_unhealthy)
         process_close_lost(upstreams->process);
-    look_at_endpoints(upstreams->process);
+    upstreams_look(upstreams->process);
 }
 
 static void on_discovery_answer(void *owner, struct cluster *cluster, bool changed)
@@ -72,14 +72,14 @@ static void on_discovery_answer(void *owner, struct cluster *cluster, bool chang
         log_error("cluster %s: no memory for the health checks of its new endpoints", cluster->config->name);
     if (changed && cluster->config->close_on_removal)
         process_close_lost(upstreams->process);
-    look_at_endpoints(upstreams->process);
+    upstreams_look(upstreams->process);
 }
 
 static void on_host_known(void *owner)
 {
     struct upstreams *upstreams = owner;
 
-    look_at_endpoints(upstreams->process);
+    upstreams_look(upstreams->process);
 }
 
 static bool has_names(const struct cluster_set *clusters)

@@ -28,3 +28,6 @@ void upstreams_free(struct upstreams *upstreams);
 
 /* After the start: takes the blocker `endpoints` away, now or once the required clusters are known. */
 void upstreams_await(struct process *process);
+
+/* Looks whether it may go now: other clusters may be required than before. Does nothing when it is gone. */
+void upstreams_look(struct process *process);

@@ -344,6 +344,49 @@ def test_names_stay_resolved(start, serve, tmp_path):
         time.sleep(0.1)
 
 
+def test_a_reload_while_names_are_awaited(start, serve, tmp_path):
+    """Regression: names that are known at once were asked of the configuration before."""
+    port, server = free_port(), serve(echo)
+    silent = NameServer(tmp_path / "names", {"x.test": ["127.0.0.1"]})
+    silent.program.signal(signal.SIGSTOP)
+    config = {"workers": 1, "health": {"port": free_port()}, "drain": {"timeout": "200ms"},
+              "dns": {"servers": [{"address": f"127.0.0.1:{silent.port}"}], "timeout": "10s", "attempts": 1},
+              "listeners": [{"name": "test", "address": f"127.0.0.1:{port}", "cluster": "test"}]}
+
+    def cluster(host, **keys):
+        return {"name": "test", "discovery": "dns", "required": True, "endpoints": [{"address": f"{host}:{server.port}"}], **keys}
+
+    try:
+        proxy = start({**config, "clusters": [cluster("slow.test")]}, wait=False)
+        eventually(lambda: os.path.exists(proxy.socket_path) and proxy.status()["blockers"] == ["endpoints"], what="the blocker")
+        assert proxy.reload({**config, "clusters": [cluster("slow.test", timeouts={"connect": "1s"})]})[0] == 200
+        assert proxy.status()["blockers"] == ["endpoints"]
+        assert proxy.reload({**config, "clusters": [cluster("localhost")]})[0] == 200  # /etc/hosts
+        eventually(proxy.is_ready, what="ready", timeout=3)
+        assert exchange(port, b"x") == b"x"
+    finally:
+        silent.program.signal(signal.SIGCONT)
+        silent.stop()
+
+
+def test_nothing_is_awaited_any_more_where_nothing_is_required(start, serve, tmp_path):
+    port, server = free_port(), serve(echo)
+    silent = NameServer(tmp_path / "names", {"x.test": ["127.0.0.1"]})
+    silent.program.signal(signal.SIGSTOP)
+    config = {"workers": 1, "health": {"port": free_port()}, "drain": {"timeout": "200ms"},
+              "dns": {"servers": [{"address": f"127.0.0.1:{silent.port}"}], "timeout": "10s", "attempts": 1},
+              "listeners": [{"name": "test", "address": f"127.0.0.1:{port}", "cluster": "test"}]}
+    cluster = {"name": "test", "discovery": "dns", "endpoints": [{"address": f"slow.test:{server.port}"}]}
+    try:
+        proxy = start({**config, "clusters": [{**cluster, "required": True}]}, wait=False)
+        eventually(lambda: os.path.exists(proxy.socket_path) and proxy.status()["blockers"] == ["endpoints"], what="the blocker")
+        assert proxy.reload({**config, "clusters": [cluster]})[0] == 200
+        assert proxy.is_ready()
+    finally:
+        silent.program.signal(signal.SIGCONT)
+        silent.stop()
+
+
 def test_a_thousand_reloads_under_load_lose_nothing_and_leak_nothing(standing, serve):
     one, other = serve(echo, backlog=1024), serve(echo, backlog=1024)
     count = int(os.environ.get("OUTRIGGER_RELOADS", "100"))

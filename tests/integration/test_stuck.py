@@ -1,0 +1,103 @@
+"""A worker that is stuck is told of, and holds up nothing but itself; a log that cannot be written holds up nothing."""
+
+import ctypes
+import json
+import os
+import time
+import urllib.request
+
+import pytest
+import yaml
+
+from tests.support.clients import exchange
+from tests.support.processes import Program, eventually
+from tests.support.servers import echo, free_port
+
+PTRACE_SEIZE, PTRACE_INTERRUPT, PTRACE_DETACH, WALL = 0x4206, 0x4207, 17, 0x40000000
+libc = ctypes.CDLL(None, use_errno=True)
+libc.ptrace.argtypes = [ctypes.c_long, ctypes.c_long, ctypes.c_void_p, ctypes.c_void_p]
+libc.ptrace.restype = ctypes.c_long
+
+
+class StoppedThread:
+    """One thread of a program that stands still, as if its loop never turned."""
+
+    def __init__(self, tid):
+        self.tid = tid
+        self._trace(PTRACE_SEIZE)
+        self._trace(PTRACE_INTERRUPT)
+        os.waitpid(tid, WALL)
+
+    def _trace(self, request):
+        if libc.ptrace(request, self.tid, None, None) < 0:
+            raise OSError(ctypes.get_errno(), "ptrace")
+
+    def go_on(self):
+        self._trace(PTRACE_DETACH)
+
+
+@pytest.fixture
+def stuck(plain, serve):
+    """A proxy with one of its two workers stopped."""
+    server = serve(echo)
+    proxy, port = plain([server.port], workers=2)
+    threads = sorted(int(name) for name in os.listdir(f"/proc/{proxy.pid}/task") if int(name) != proxy.pid)
+    thread = StoppedThread(threads[-1])
+    yield proxy, port, thread
+    try:
+        thread.go_on()
+    except OSError:
+        pass  # it goes on already
+
+
+def test_liveness_names_a_worker_that_is_stuck(stuck):
+    proxy, _, thread = stuck
+    assert proxy.request("GET", "/healthz/live") == (200, "live\n")
+    eventually(lambda: proxy.request("GET", "/healthz/live") in [(503, f"worker {i} is stuck\n") for i in range(2)], what="the verdict", timeout=9)
+    thread.go_on()
+    eventually(lambda: proxy.request("GET", "/healthz/live") == (200, "live\n"), what="life", timeout=3)
+
+
+def test_commands_that_need_every_worker_say_so_and_others_go_on(stuck):
+    proxy, _, thread = stuck
+    with open(proxy.config_path, encoding="utf-8") as file:
+        config = yaml.safe_load(file)
+    begun = time.monotonic()
+    status, text = proxy.request("GET", "/connections")
+    assert status == 503 and text == "a worker is stuck\n" and time.monotonic() - begun < 3
+    for i, (expected, words) in enumerate([(200, "reloaded"), (503, "a worker has not changed over")]):
+        config["clusters"][0]["timeouts"] = {"connect": f"{i + 1}s"}
+        status, text = proxy.reload(config)
+        assert status == expected and words in text
+    assert proxy.request("GET", "/healthz/ready")[0] == 200
+    thread.go_on()
+    assert proxy.reload(config)[0] == 200
+    assert json.loads(proxy.request("GET", "/connections")[1])["total"] == 0
+
+
+def test_a_log_that_cannot_be_written_holds_up_nothing(programs, serve, tmp_path):
+    """Case I14: its disk is full."""
+    port, health = free_port(), free_port()
+    (tmp_path / "outrigger.yaml").write_text(yaml.safe_dump({
+        "version": 1, "log": {"level": "debug"}, "health": {"port": health}, "admin": {"port": 0},
+        "control": {"path": str(tmp_path / "control.sock")}, "drain": {"timeout": "200ms"},
+        "listeners": [{"name": "test", "address": f"127.0.0.1:{port}", "cluster": "test"}],
+        "clusters": [{"name": "test", "endpoints": [{"address": f"127.0.0.1:{serve(echo).port}"}]}]}))
+    program = Program([f"{programs}/outrigger", "-c", tmp_path / "outrigger.yaml"], "/dev/full")
+    try:
+        def metrics():
+            with urllib.request.urlopen(f"http://127.0.0.1:{health}/metrics", timeout=5) as answer:
+                return answer.read().decode()
+
+        def is_up():
+            try:
+                return exchange(port, b"x") == b"x"
+            except OSError:
+                return False
+
+        eventually(is_up, what="the proxy")
+        assert [exchange(port, b"hello") for _ in range(100)] == [b"hello"] * 100
+        dropped = next(int(line.split()[1]) for line in metrics().splitlines() if line.startswith("outrigger_log_dropped_lines_total "))
+        assert dropped >= 100
+    finally:
+        assert program.stop() == 0
