@@ -17,13 +17,16 @@ struct ctl_options {
     const char *socket_path;
     bool json;
     uint64_t timeout_ms, interval_ms;
-    bool start_on_timeout, quit;
+    bool start_on_timeout, quit, wait;
     char **command; /* the words behind the subcommand and its options; NULL-terminated */
 };
 
 /* The subcommands. Each returns the exit code. */
 int ctl_wait(const struct ctl_options *options);
 int ctl_run(const struct ctl_options *options);
+int ctl_drain(const struct ctl_options *options);
+int ctl_quit(const struct ctl_options *options);
+int ctl_copy(const struct ctl_options *options);
 int ctl_top(const struct ctl_options *options);
 int ctl_log_level(const struct ctl_options *options);
 int ctl_eject(const struct ctl_options *options);

@@ -17,6 +17,7 @@ struct subcommand {
     const char *arguments;
     const char *help;
     bool waits, runs, polls; /* takes --timeout; wraps a command; takes --interval */
+    bool may_wait;           /* takes --wait */
     unsigned words;          /* how many it takes, UINT_MAX: any number */
     int (*run)(const struct ctl_options *options);
     const char *method, *path; /* without `run`: one request */
@@ -78,12 +79,19 @@ static const struct subcommand subcommands[] = {
       .method = "POST",
       .path = "/reload" },
     { .name = "drain",
-      .arguments = "",
-      .help = "stop being ready and accept no new inbound connections; the proxy goes on running",
-      .method = "POST",
-      .path = "/drain" },
+      .arguments = "[--wait [--timeout 60s]]",
+      .help = "stop being ready and accept no new inbound connections; the proxy goes on running; --wait: until the "
+              "last inbound connection has ended",
+      .waits = true,
+      .may_wait = true,
+      .run = ctl_drain },
     { .name = "undrain", .arguments = "", .help = "take drain back", .method = "POST", .path = "/undrain" },
-    { .name = "quit", .arguments = "", .help = "drain, then end the proxy", .method = "POST", .path = "/quit" },
+    { .name = "quit",
+      .arguments = "[--wait [--timeout 60s]]",
+      .help = "drain, then end the proxy; --wait: until it has ended",
+      .waits = true,
+      .may_wait = true,
+      .run = ctl_quit },
     { .name = "log-level",
       .arguments = "LEVEL",
       .help = "log what is as urgent as LEVEL (error, warning, info, debug), until the next start",
@@ -105,6 +113,11 @@ static const struct subcommand subcommands[] = {
       .help = "inject these faults, and no others, into a cluster's new connections; clear: the configured ones again",
       .words = UINT_MAX,
       .run = ctl_fault },
+    { .name = "copy",
+      .arguments = "PATH",
+      .help = "copy this program to PATH: a file, or a directory such as a volume that the app's container has too",
+      .words = 1,
+      .run = ctl_copy },
     { .name = "completion",
       .arguments = "bash",
       .help = "print a script for bash: source <(outriggerctl completion bash)",
@@ -162,6 +175,7 @@ static int parse_subcommand(const struct subcommand *subcommand, int argc, char 
         { "interval", required_argument, NULL, 'i' },
         { "on-timeout", required_argument, NULL, 'o' },
         { "quit", no_argument, NULL, 'q' },
+        { "wait", no_argument, NULL, 'w' },
         { "help", no_argument, NULL, 'h' },
         { 0 },
     };
@@ -177,7 +191,10 @@ static int parse_subcommand(const struct subcommand *subcommand, int argc, char 
         }
         if (option == '?')
             return usage("unknown or incomplete option", argv[optind - 1]);
-        if (!(option == 't' ? subcommand->waits : option == 'i' ? subcommand->polls : subcommand->runs))
+        if (!(option == 't'   ? subcommand->waits
+              : option == 'i' ? subcommand->polls
+              : option == 'w' ? subcommand->may_wait
+                              : subcommand->runs))
             return usage("that option does not belong to", subcommand->name);
         if (option == 't')
             r = parse_duration("timeout", optarg, &options->timeout_ms);
@@ -185,6 +202,8 @@ static int parse_subcommand(const struct subcommand *subcommand, int argc, char 
             r = parse_duration("interval", optarg, &options->interval_ms);
         else if (option == 'o')
             r = parse_on_timeout(optarg, options);
+        else if (option == 'w')
+            options->wait = true;
         else
             options->quit = true;
     }
@@ -223,6 +242,7 @@ static int print_completion(const struct ctl_options *options)
     printf("' -- \"$word\")) ;;\n"
            "    wait) COMPREPLY=($(compgen -W '--timeout --interval' -- \"$word\")) ;;\n"
            "    run) COMPREPLY=($(compgen -c -W '--timeout --interval --on-timeout --quit --' -- \"$word\")) ;;\n"
+           "    drain | quit) COMPREPLY=($(compgen -W '--wait --timeout' -- \"$word\")) ;;\n"
            "    top) COMPREPLY=($(compgen -W '--interval' -- \"$word\")) ;;\n"
            "    log-level) COMPREPLY=($(compgen -W 'error warning info debug' -- \"$word\")) ;;\n"
            "    fault) COMPREPLY=($(compgen -W 'set clear delay= refuse= reset= bandwidth=' -- \"$word\")) ;;\n"

@@ -204,6 +204,41 @@ def test_a_reload_while_draining_does_not_open_what_was_closed(plain, serve):
     assert exchange(port, b"x") == b"x"
 
 
+def test_drain_that_waits_comes_back_with_the_last_connection(plain, serve):
+    proxy, port = plain([serve(echo).port])
+    client = served(port)
+    done = ctl(proxy, "drain", "--wait", "--timeout", "300ms", check=False)
+    assert done.returncode == 69 and "not done after 300 ms: 1 inbound connections are left" in done.stderr
+    waiting = subprocess.Popen([f"{proxy.programs}/outriggerctl", "--socket", proxy.socket_path, "drain", "--wait"], stdout=subprocess.PIPE)
+    time.sleep(0.3)
+    assert waiting.poll() is None
+    client.close()
+    assert waiting.wait(5) == 0
+    waiting.stdout.close()
+    ctl(proxy, "undrain")
+
+
+def test_quit_that_waits_comes_back_when_the_proxy_is_gone(plain, serve):
+    proxy, port = plain([serve(echo).port], drain={"timeout": "1s"})
+    client = served(port)
+    begun = time.monotonic()
+    ctl(proxy, "quit", "--wait")
+    assert time.monotonic() - begun > 0.8
+    assert proxy.program.wait(3) == 0
+    client.close()
+
+
+def test_outriggerctl_copies_itself(programs, tmp_path):
+    for _ in range(2):
+        assert run([f"{programs}/outriggerctl", "copy", tmp_path]).returncode == 0
+    assert run([tmp_path / "outriggerctl", "copy", tmp_path / "other"]).returncode == 0
+    with open(f"{programs}/outriggerctl", "rb") as one, open(tmp_path / "other", "rb") as other:
+        assert one.read() == other.read()
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["other", "outriggerctl"]
+    done = run([f"{programs}/outriggerctl", "copy", "/nonexistent/x"], check=False)
+    assert done.returncode == 1 and "/nonexistent/x: No such file or directory" in done.stderr
+
+
 def refused(port):
     try:
         connect(port).close()
@@ -305,7 +340,7 @@ def test_admin_port_that_is_taken_is_named(plain, serve):
 def test_help_of_each_command_is_there(programs):
     words = run([f"{programs}/outriggerctl", "--help"]).stdout
     for name in ("ready", "wait", "run", "status", "stats", "clusters", "connections", "config", "top", "reload", "drain", "undrain",
-                 "quit", "log-level", "eject", "restore", "fault", "completion"):
+                 "quit", "log-level", "eject", "restore", "fault", "copy", "completion"):
         assert f"\n  {name}" in words
         assert f"{name}" in run([f"{programs}/outriggerctl", name, "--help"]).stdout
 

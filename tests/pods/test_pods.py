@@ -10,7 +10,7 @@ import time
 import pytest
 
 from tests.support.namespaces import Namespace, join
-from tests.support.pods import REFERENCE, Podman
+from tests.support.pods import BARE, REFERENCE, Podman
 from tests.support.processes import eventually
 from tests.support.servers import Server, receive_all
 
@@ -35,7 +35,7 @@ def pod(podman, tmp_path):
     made, spaces, servers = [], [], []
 
     class Playing:
-        def __init__(self, app, config="", app_uid=1000, **app_keys):
+        def __init__(self, app, config="", app_uid=1000, image=REFERENCE):
             self.etc, self.shared = tmp_path / "etc", tmp_path / "run"
             for directory in (self.etc, self.shared):
                 directory.mkdir()
@@ -45,14 +45,16 @@ def pod(podman, tmp_path):
             self.pod = podman.play({
                 "volumes": [{"name": "run", "hostPath": {"path": str(self.shared)}}, {"name": "etc", "hostPath": {"path": str(self.etc)}}],
                 "initContainers": [{"name": "init", "image": REFERENCE, "command": ["/bin/outrigger-init"],
-                                    "securityContext": {"runAsUser": 0, "capabilities": {"drop": ["ALL"], "add": ["NET_ADMIN"]}}}],
+                                    "securityContext": {"runAsUser": 0, "capabilities": {"drop": ["ALL"], "add": ["NET_ADMIN"]}}},
+                                   {"name": "copy", "image": REFERENCE, "command": ["/bin/outriggerctl", "copy", "/run/outrigger"],
+                                    "volumeMounts": mounts}],
                 "containers": [
                     {"name": "proxy", "image": REFERENCE, "command": ["/bin/outrigger"],
                      "volumeMounts": [*mounts, {"name": "etc", "mountPath": "/etc/outrigger"}],
                      "securityContext": {"runAsUser": 1337, "runAsGroup": 1337, "capabilities": {"drop": ["ALL"]},
                                          "allowPrivilegeEscalation": False, "readOnlyRootFilesystem": True}},
-                    {"name": "app", "image": REFERENCE, "command": app, "volumeMounts": mounts,
-                     "securityContext": {"runAsUser": app_uid, "runAsGroup": app_uid}, **app_keys}]})
+                    {"name": "app", "image": image, "command": app, "volumeMounts": mounts,
+                     "securityContext": {"runAsUser": app_uid, "runAsGroup": app_uid}}]})
             made.append(self.pod)
 
         def connect(self):
@@ -89,6 +91,14 @@ def test_a_job_completes_by_its_wrapper(pod):
     assert it.pod.wait_for_end() == {"proxy": 0, "app": 3}
     assert it.pod.log("app") == "hello job\n" and server.accepted == 1
     assert "interception is proven" in it.pod.log("proxy")
+
+
+def test_a_job_whose_image_knows_nothing_of_us(pod):
+    """outriggerctl comes through a volume."""
+    it = pod(["/run/outrigger/outriggerctl", "run", "--quit", "--", "/bin/sh", "-c", CALL], QUIT_BY_APP, image=BARE)
+    it.connect()
+    assert it.pod.wait_for_end() == {"proxy": 0, "app": 0}
+    assert it.pod.log("app") == "hello job\n"
 
 
 def test_a_job_completes_by_quit(pod):

@@ -36,6 +36,7 @@ os.execvp("runc", ["runc", *words])
 """
 
 REFERENCE = "localhost/outrigger-test:1"
+BARE = "localhost/outrigger-test-bare:1"
 PAUSE = "localhost/outrigger-test-pause:1"
 
 
@@ -46,7 +47,7 @@ def libraries(program):
 
 
 class Podman:
-    """Its own storage, with an image of the programs and busybox."""
+    """Its own storage, with an image of the programs and busybox, and one of busybox alone."""
 
     def __init__(self, directory, programs):
         self.directory = str(directory)
@@ -75,26 +76,32 @@ class Podman:
         return self._run(["podman", *words], check=check, timeout=timeout)
 
     def _build(self, programs):
-        root = os.path.join(self.directory, "root")
+        bare, root = os.path.join(self.directory, "bare"), os.path.join(self.directory, "root")
         for name in ("bin", "tmp", "etc", "run/outrigger"):
-            os.makedirs(os.path.join(root, name))
-        os.chmod(os.path.join(root, "tmp"), 0o1777)
+            os.makedirs(os.path.join(bare, name))
+        os.chmod(os.path.join(bare, "tmp"), 0o1777)
+        shutil.copy("/bin/busybox", os.path.join(bare, "bin"))
+        for name in ("sh", "sleep", "cat", "nc", "id", "ps", "touch", "test", "echo"):
+            os.symlink("busybox", os.path.join(bare, "bin", name))
+        shutil.copytree(bare, root, symlinks=True)
         for name in ("outrigger", "outrigger-init", "outriggerctl"):
             path = os.path.join(programs, name)
             shutil.copy(path, os.path.join(root, "bin"))
             for library in libraries(path):
                 os.makedirs(root + os.path.dirname(library), exist_ok=True)
                 shutil.copy(library, root + library)
-        shutil.copy("/bin/busybox", os.path.join(root, "bin"))
-        for name in ("sh", "sleep", "cat", "nc", "id", "ps", "touch", "test", "echo"):
-            os.symlink("busybox", os.path.join(root, "bin", name))
+        self._image(REFERENCE, root, [])
+        self._image(BARE, bare, [])
         # It ends at once when it is told to, as the first process of a namespace otherwise does not.
-        for reference, entry in ((REFERENCE, []), (PAUSE, ["/bin/sh", "-c", "trap exit TERM; while :; do sleep 1000 & wait; done"])):
-            container = self._run(["buildah", "from", "--signature-policy", f"{self.directory}/policy.json", "scratch"]).stdout.strip()
-            self._run(["buildah", "copy", container, root, "/"])
-            self._run(["buildah", "config", "--env", "PATH=/bin", "--entrypoint", json.dumps(entry), container])
-            self._run(["buildah", "commit", "--signature-policy", f"{self.directory}/policy.json", container, reference])
-            self._run(["buildah", "rm", container])
+        self._image(PAUSE, bare, ["/bin/sh", "-c", "trap exit TERM; while :; do sleep 1000 & wait; done"])
+
+    def _image(self, reference, root, entry):
+        policy = ["--signature-policy", f"{self.directory}/policy.json"]
+        container = self._run(["buildah", "from", *policy, "scratch"]).stdout.strip()
+        self._run(["buildah", "copy", container, root, "/"])
+        self._run(["buildah", "config", "--env", "PATH=/bin", "--entrypoint", json.dumps(entry), container])
+        self._run(["buildah", "commit", *policy, container, reference])
+        self._run(["buildah", "rm", container])
 
     def play(self, spec):
         return Pod(self, spec)
