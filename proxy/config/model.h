@@ -53,6 +53,12 @@ enum outlier_cause {
     OUTLIER_ON_FIRST_BYTE_TIMEOUT = 1 << 3,
 };
 
+enum proxy_protocol {
+    PROXY_PROTOCOL_NONE,
+    PROXY_PROTOCOL_V1,
+    PROXY_PROTOCOL_V2,
+};
+
 enum lb_policy {
     LB_LEAST_CONNECTIONS,
     LB_ROUND_ROBIN,
@@ -233,7 +239,8 @@ struct cluster_config {
     struct outlier_config outlier_detection;
     struct health_check_config health_check;
     uint64_t close_on_unhealthy, close_on_removal;
-    uint64_t required; /* for readiness */
+    uint64_t required;       /* for readiness */
+    uint64_t proxy_protocol; /* enum proxy_protocol: what its endpoints are told */
     struct faults_config faults;
 };
 
@@ -253,6 +260,7 @@ struct listener_config {
     const char *name;
     union sockaddr_any address;
     const char *cluster;
+    uint64_t accept_proxy_protocol;
 };
 
 struct inbound_port_config {

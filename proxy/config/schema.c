@@ -345,6 +345,12 @@ static const struct field listener_fields[] = {
       .max = 63,
       .reload = RELOAD_NEW_CONNECTIONS,
       .doc = "Name of the cluster that its connections go to." },
+    { .key = "accept_proxy_protocol",
+      .type = FIELD_BOOL,
+      .offset = offsetof(struct listener_config, accept_proxy_protocol),
+      .reload = RELOAD_NEW_CONNECTIONS,
+      .doc = "Each connection begins with a PROXY header, version 1 or 2, which says who the client is; one without is "
+             "reset. Only where nobody but a load balancer can connect: whoever can, can be anybody." },
 };
 static const struct section listener_section = { .size = sizeof(struct listener_config), FIELDS(listener_fields) };
 

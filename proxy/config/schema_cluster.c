@@ -4,6 +4,7 @@
 static const char *const discoveries[] = { "static", "dns", "original_destination", NULL };
 static const char *const retry_causes[] = { "refused", "timeout", "unreachable", "reset_before_reply", NULL };
 static const char *const lb_policies[] = { "least_connections", "round_robin", "random", "source_hash", NULL };
+static const char *const proxy_protocols[] = { "none", "v1", "v2", NULL };
 static const char *const health_check_types[] = { "tcp", "send_expect", "http", "none", NULL };
 static const char *const outlier_causes[] = { "connect", "reset_before_request", "reset_before_reply",
                                               "first_byte_timeout", NULL };
@@ -562,6 +563,13 @@ static const struct section endpoint_section = { .size = sizeof(struct endpoint_
           .reload = RELOAD_AT_ONCE,                                                                                   \
           .doc = "Connections to an endpoint that a health check finds unhealthy are reset; by default they may go "  \
                  "on." },                                                                                             \
+        { .key = "proxy_protocol",                                                                                    \
+          .type = FIELD_ENUM,                                                                                         \
+          .offset = offsetof(struct cluster_config, proxy_protocol),                                                  \
+          .names = proxy_protocols,                                                                                   \
+          .reload = RELOAD_NEW_CONNECTIONS,                                                                           \
+          .doc = "Endpoints are told the client's address and its original destination by a PROXY header, before "    \
+                 "anything else. Health checks say LOCAL, or UNKNOWN." },                                             \
         { .key = "required",                                                                                          \
           .type = FIELD_BOOL,                                                                                         \
           .offset = offsetof(struct cluster_config, required),                                                        \

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "proxy/conn/announce.h"
 #include "proxy/conn/conn.h"
 #include "proxy/upstream/cluster_endpoints.h"
 #include "proxy/worker/worker.h"
@@ -16,11 +17,10 @@ struct tried {
 static uint64_t hash_of_client(const struct conn *conn)
 {
     union inet_address client;
-    socklen_t length = sizeof client;
 
-    if (conn->cluster->config->load_balancing.policy != LB_SOURCE_HASH ||
-        getpeername(conn->client.transport.fd, &client.any, &length) < 0)
+    if (conn->cluster->config->load_balancing.policy != LB_SOURCE_HASH)
         return 0;
+    client = announce_client(conn);
     if (client.family == AF_INET)
         return endpoint_hash_bytes(&client.in.sin_addr, sizeof client.in.sin_addr);
     return endpoint_hash_bytes(&client.in6.sin6_addr, sizeof client.in6.sin6_addr);

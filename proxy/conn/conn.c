@@ -8,6 +8,7 @@
 
 #include "base/log.h"
 #include "base/macros.h"
+#include "proxy/conn/announce.h"
 #include "proxy/conn/connect.h"
 #include "proxy/conn/fault.h"
 #include "proxy/conn/relay.h"
@@ -112,6 +113,7 @@ void conn_end(struct conn *conn, enum end_reason reason)
     replay_free(conn->to_upstream.pump.replay, &worker->means.budget);
     connect_release(conn);
     fault_end(conn);
+    announce_end(conn);
     transparent_end(conn);
     if (conn->holds_limit)
         limits_release(&worker->shared->limits);

@@ -51,8 +51,9 @@ struct conn {
     struct tried *tried;          /* endpoints that failed in this round; NULL: none. See attempt.h */
     struct hedge *hedge;          /* an attempt beside the current one; NULL: none. See hedge.h */
     struct fault *fault;          /* injected; NULL: none. See fault.h */
-    struct pending *pending;      /* PENDING: its place in the cluster's queue */
-    struct counters *counters;    /* of cluster and direction; NULL while NEW */
+    struct announcement *announcement; /* by a PROXY header; NULL: none. See announce.h */
+    struct pending *pending;           /* PENDING: its place in the cluster's queue */
+    struct counters *counters;         /* of cluster and direction; NULL while NEW */
     struct side client, upstream;
     struct conn_direction to_upstream, to_client;
     struct timer timer;

@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/macros.h"
+#include "proxy/conn/announce.h"
 #include "proxy/conn/attempt.h"
 #include "proxy/conn/conn.h"
 #include "proxy/conn/dial.h"
@@ -51,6 +52,7 @@ void connect_won(struct conn *conn, uint64_t now_ms)
     conn->connected_ms = now_ms;
     end_retry(conn);
     conn_move(conn, CONN_AWAITING_REPLY);
+    announce_to_upstream(conn);
     relay_begin(conn, now_ms);
 }
 

@@ -5,6 +5,7 @@
 
 #include "base/clock.h"
 #include "base/macros.h"
+#include "proxy/conn/announce.h"
 #include "proxy/conn/conn.h"
 #include "proxy/conn/connect.h"
 #include "proxy/conn/fault.h"
@@ -349,6 +350,10 @@ void relay_on_client(evutil_socket_t fd, short what, void *argument)
     (void)fd;
     if (conn->state == CONN_PEEKING) {
         peek_on_client(conn, what);
+        return;
+    }
+    if (conn->state == CONN_ANNOUNCING) {
+        announce_on_client(conn, what);
         return;
     }
     if (conn->state >= CONN_AWAITING_REPLY) {

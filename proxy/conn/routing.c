@@ -5,6 +5,7 @@
 #include <sys/socket.h>
 
 #include "base/interception.h"
+#include "proxy/conn/announce.h"
 #include "proxy/conn/conn.h"
 #include "proxy/conn/connect.h"
 #include "proxy/conn/peek.h"
@@ -81,7 +82,11 @@ void routing_begin(struct conn *conn, const struct listener *listener)
     const struct match_rule *rule;
 
     if (conn->direction == DIRECTION_LISTENER) {
-        go_to(conn, listener->cluster);
+        conn_enter_cluster(conn, listener->cluster);
+        if (listener->accepts_proxy_header)
+            announce_await(conn);
+        else
+            connect_begin(conn);
         return;
     }
     if (!transparent_begin(conn, listener) &&

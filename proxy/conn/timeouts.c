@@ -1,6 +1,7 @@
 #include "proxy/conn/timeouts.h"
 
 #include "base/macros.h"
+#include "proxy/conn/announce.h"
 #include "proxy/conn/conn.h"
 #include "proxy/conn/connect.h"
 #include "proxy/conn/fault.h"
@@ -133,6 +134,9 @@ static void on_timer(struct timer *timer, uint64_t now_ms)
     switch (conn->state) {
     case CONN_PEEKING:
         peek_on_timer(conn);
+        break;
+    case CONN_ANNOUNCING:
+        announce_on_timer(conn);
         break;
     case CONN_FAULT_DELAYED:
         fault_on_delay_over(conn);

@@ -74,6 +74,7 @@ static int plan(struct snapshot *snapshot, const struct snapshot *previous)
         struct listener listener = { .name = configured->name,
                                      .address = configured->address,
                                      .direction = DIRECTION_LISTENER,
+                                     .accepts_proxy_header = configured->accept_proxy_protocol,
                                      .cluster = cluster_set_find(snapshot->clusters, configured->cluster) };
 
         r = add(snapshot, previous, &listener);

@@ -134,6 +134,7 @@ static int add_check(struct health_checker *checker, struct cluster *cluster, st
     check->endpoint = endpoint;
     endpoint_ref(endpoint);
     health_probe_init(&check->probe, config, on_done);
+    check->probe.proxy_protocol = (enum proxy_protocol)cluster->config->proxy_protocol;
     evtimer_assign(&check->timer, checker->base, on_timer, check);
     list_append(&checker->checks[cluster->index], &check->in_cluster);
     wait_for(check, random_below(&checker->random, MIN(config->interval_ms, (uint64_t)FIRST_WITHIN_MS) + 1));
@@ -255,6 +256,7 @@ static void take_check(struct health_checker *checker, struct check *check, stru
     check->checker = checker;
     check->cluster = cluster;
     check->probe.config = &cluster->config->health_check;
+    check->probe.proxy_protocol = (enum proxy_protocol)cluster->config->proxy_protocol;
     list_remove(&check->in_cluster);
     list_append(&checker->checks[cluster->index], &check->in_cluster);
 }

@@ -10,6 +10,7 @@
 
 #include "base/strbuf.h"
 #include "proxy/net/dialer.h"
+#include "proxy/net/proxy_header.h"
 #include "proxy/net/sockopt.h"
 
 #define MOST_REQUEST 2048
@@ -116,10 +117,23 @@ static void receive(struct health_probe *probe)
 
 static void watch(struct health_probe *probe, short what);
 
+/* Nobody is announced: version 1 says UNKNOWN, version 2 LOCAL. A new connection takes so little at once. */
+static void announce(const struct health_probe *probe)
+{
+    const union inet_address nobody = { 0 };
+    uint8_t header[PROXY_HEADER_SIZE];
+    size_t length = proxy_header_write(probe->proxy_protocol == PROXY_PROTOCOL_V1 ? 1 : 2, &nobody, &nobody, header);
+
+    (void)!send(probe->fd, header, length, MSG_NOSIGNAL);
+}
+
 static void on_connected(struct health_probe *probe)
 {
     size_t length = probe->request ? strlen(probe->request) : 0;
 
+    if (!probe->announced && probe->proxy_protocol != PROXY_PROTOCOL_NONE)
+        announce(probe);
+    probe->announced = true;
     if (probe->sent < length) {
         ssize_t n = send(probe->fd, probe->request + probe->sent, length - probe->sent, MSG_NOSIGNAL);
 
@@ -196,6 +210,7 @@ static int begin(struct health_probe *probe, struct event_base *base, const stru
         return r;
     }
     probe->connected = !in_progress;
+    probe->announced = false;
     probe->sent = probe->received = 0;
     event_assign(&probe->event, base, probe->fd, EV_WRITE | EV_PERSIST, on_event, probe);
     evtimer_assign(&probe->timer, base, on_timeout, probe);

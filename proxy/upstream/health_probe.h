@@ -22,9 +22,10 @@ enum health_outcome {
 
 struct health_probe {
     const struct health_check_config *config;
-    struct event event, timer; /* the timer is the whole probe's */
-    int fd;                    /* -1: none is under way */
-    bool connected;
+    enum proxy_protocol proxy_protocol; /* the cluster's; the caller may set it */
+    struct event event, timer;          /* the timer is the whole probe's */
+    int fd;                             /* -1: none is under way */
+    bool connected, announced;
     size_t sent, received;
     char *request; /* what is sent; NULL: nothing */
     char *answer;  /* HEALTH_PROBE_MOST_ANSWER bytes while a probe is under way */

@@ -3,10 +3,10 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/socket.h>
 
 #include "base/clock.h"
 #include "base/macros.h"
+#include "proxy/conn/announce.h"
 #include "proxy/conn/conn.h"
 #include "proxy/worker/worker.h"
 
@@ -23,8 +23,6 @@ void listing_done(struct listing *listing)
 
 static void describe(const struct conn *conn, uint64_t now_ms, struct connection_view *ret_view)
 {
-    socklen_t length = sizeof ret_view->client;
-
     *ret_view = (struct connection_view){
         .direction = conn->direction,
         .state = conn_state_name(conn->state),
@@ -37,8 +35,7 @@ static void describe(const struct conn *conn, uint64_t now_ms, struct connection
         .worker = conn->worker->index,
     };
     snprintf(ret_view->cluster, sizeof ret_view->cluster, "%s", conn->cluster->config->name);
-    if (getpeername(conn->client.transport.fd, &ret_view->client.any, &length) < 0)
-        ret_view->client = (union inet_address){ 0 };
+    ret_view->client = announce_client(conn);
     if (conn->target.endpoint)
         ret_view->endpoint = conn->target.endpoint->address;
 }

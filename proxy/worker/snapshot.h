@@ -29,8 +29,9 @@ struct listener {
     union sockaddr_any address;
     enum direction direction;
     struct cluster *cluster; /* where its connections begin */
-    bool transparent;        /* it accepts connections to other addresses than its own */
-    size_t kept_from;        /* the sockets are those of this one of the snapshot before, or LISTENER_NEW */
+    bool accepts_proxy_header;
+    bool transparent; /* it accepts connections to other addresses than its own */
+    size_t kept_from; /* the sockets are those of this one of the snapshot before, or LISTENER_NEW */
 };
 
 /* One worker's socket of a listener. Thread: the worker's, once it has adopted the snapshot; `fd` is read by the main
