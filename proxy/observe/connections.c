@@ -1,11 +1,9 @@
 #include "proxy/observe/connections.h"
 
 #include <inttypes.h>
-#include <jansson.h>
-#include <stdlib.h>
 
-#include "base/macros.h"
 #include "base/units.h"
+#include "proxy/observe/json.h"
 
 static json_t *json_address(const struct sockaddr *address)
 {
@@ -14,15 +12,9 @@ static json_t *json_address(const struct sockaddr *address)
     return address->sa_family == AF_UNSPEC ? json_null() : json_string(sockaddr_format(address, text));
 }
 
-static json_t *json_count(uint64_t count)
-{
-    return json_integer((json_int_t)count);
-}
-
 void connections_append_json(const struct connection_view *views, size_t count, size_t total, struct strbuf *text)
 {
     json_t *list = json_array(), *answer;
-    char *json;
 
     for (size_t i = 0; i < count; i++) {
         const struct connection_view *view = &views[i];
@@ -38,10 +30,7 @@ void connections_append_json(const struct connection_view *views, size_t count, 
                                               (int)view->attempts, "worker", (int)view->worker));
     }
     answer = json_pack("{s:o, s:o}", "total", json_count(total), "connections", list);
-    json = json_dumps(answer, JSON_INDENT(2));
-    strbuf_printf(text, "%s\n", json ? json : "{}");
-    free(json);
-    json_decref(answer);
+    json_append(answer, text);
 }
 
 static const char *format_address(const struct sockaddr *address, char *text)

@@ -1,10 +1,9 @@
 #include "proxy/observe/stats.h"
 
 #include <inttypes.h>
-#include <jansson.h>
-#include <stdlib.h>
 
 #include "base/units.h"
+#include "proxy/observe/json.h"
 
 void stats_add(struct stats *stats, const struct counters *counters)
 {
@@ -18,15 +17,9 @@ void stats_add(struct stats *stats, const struct counters *counters)
         stats->connect_failures += counters->connect_failures[cause];
 }
 
-static json_t *json_count(uint64_t count)
-{
-    return json_integer((json_int_t)count);
-}
-
 void stats_append_json(const struct stats *stats, struct strbuf *text)
 {
     json_t *workers = json_array(), *answer;
-    char *json;
 
     for (unsigned i = 0; i < stats->worker_count; i++)
         json_array_append_new(workers,
@@ -47,10 +40,7 @@ void stats_append_json(const struct stats *stats, struct strbuf *text)
     json_object_set_new(answer, "old_configurations", json_count(stats->old_configurations));
     json_object_set_new(answer, "dropped_log_lines", json_count(stats->dropped_log_lines));
     json_object_set_new(answer, "workers", workers);
-    json = json_dumps(answer, JSON_INDENT(2));
-    strbuf_printf(text, "%s\n", json ? json : "{}");
-    free(json);
-    json_decref(answer);
+    json_append(answer, text);
 }
 
 static void append_row(struct strbuf *text, const char *name, uint64_t value)

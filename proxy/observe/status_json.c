@@ -1,13 +1,6 @@
-#include <jansson.h>
-#include <stdlib.h>
-
+#include "proxy/observe/json.h"
 #include "proxy/observe/status.h"
 #include "proxy/upstream/cluster_endpoints.h"
-
-static json_t *json_count(uint64_t count)
-{
-    return json_integer((json_int_t)count);
-}
 
 /* Seconds since the epoch, or null. */
 static json_t *json_time(double seconds)
@@ -98,19 +91,9 @@ static json_t *describe_clusters(const struct cluster_set *set)
     return clusters;
 }
 
-static void append_and_free(json_t *tree, struct strbuf *text)
-{
-    char *json = json_dumps(tree, JSON_INDENT(2));
-
-    strbuf_append(text, json ? json : "{}");
-    strbuf_append(text, "\n");
-    free(json);
-    json_decref(tree);
-}
-
 void clusters_append_json(const struct cluster_set *set, struct strbuf *text)
 {
-    append_and_free(json_pack("{s:o}", "clusters", describe_clusters(set)), text);
+    json_append(json_pack("{s:o}", "clusters", describe_clusters(set)), text);
 }
 
 void status_append_json(const struct status_process *process, const struct cluster_set *set, struct strbuf *text)
@@ -128,5 +111,5 @@ void status_append_json(const struct status_process *process, const struct clust
                        (int)process->active, "max", (int)process->max_connections, "configuration",
                        describe_configuration(process->configuration), "clusters", describe_clusters(set));
     strbuf_done(&list);
-    append_and_free(status, text);
+    json_append(status, text);
 }
