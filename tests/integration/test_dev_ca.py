@@ -11,6 +11,7 @@ from tests.support.processes import run
 
 sys.path.insert(0, os.path.join(ROOT, "tools", "lib"))
 
+import hostile  # noqa: E402
 from ca import CA, Failed, openssl  # noqa: E402
 
 
@@ -56,3 +57,27 @@ def test_an_intermediate_stands_behind_its_leaf(tmp_path):
 def test_what_is_missing_is_told(tmp_path):
     done = dev_ca("issue", "web", "ns/a", "--dir", tmp_path, check=False)
     assert done.returncode == 1 and "begin with: tools/dev-ca init" in done.stderr
+
+
+# What OpenSSL alone would let pass: SPIFFE's own rules, and those of strength.
+PASS_OPENSSL = {name for name in hostile.LEAVES if not name.endswith("malformed")} - {"may_sign_certificates", "unknown_critical_extension"} | \
+    {"sha1", "rsa_1024", "curve_of_224_bits", "chain_of_twenty"}
+
+
+def test_hostile_certificates_are_what_they_say(tmp_path):
+    """Each has its key, and OpenSSL's own path validation refuses exactly those whose fault is its business."""
+    root = CA(tmp_path / "root")
+    names = hostile.make(tmp_path / "hostile", root)
+    assert len(names) == len(set(names)) > 60
+    passed = set()
+    for name in names:
+        directory = tmp_path / "hostile" / name
+        if not name.endswith("malformed"):
+            assert openssl("pkey", "-in", directory / "tls.key", "-pubout") == openssl("x509", "-in", directory / "tls.crt", "-noout", "-pubkey")
+        try:
+            openssl("verify", "-x509_strict", "-crl_check_all", "-CRLfile", tmp_path / "hostile" / "crl.pem", "-CAfile", root.certificate,
+                    "-untrusted", directory / "tls.crt", directory / "tls.crt")
+            passed.add(name)
+        except Failed:
+            pass
+    assert passed == PASS_OPENSSL

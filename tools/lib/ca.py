@@ -67,7 +67,7 @@ commonName = optional
                                     "subjectKeyIdentifier": "hash", "subjectAltName": f"URI:spiffe://{trust_domain}"}
         self._make_key(self.key, key)
         if parent:
-            parent.sign(self.key, self.certificate, extensions, subject=f"/O={trust_domain}/CN=intermediate")
+            parent.sign(self.key, self.certificate, extensions, subject=f"/O={trust_domain}/CN={os.path.basename(self.directory)}")
         else:
             words = [word for name, value in extensions.items() for word in ("-addext", f"{name}={value}")]
             openssl("req", "-x509", "-new", "-key", self.key, "-subj", f"/O={trust_domain}/CN=root", "-days", 3650, "-out", self.certificate, *words,
