@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 int file_read(const char *path, size_t limit, char **ret_text, size_t *ret_length)
@@ -44,4 +45,24 @@ out:
     free(text);
     close(fd);
     return r;
+}
+
+void file_identify(const char *path, struct file_identity *ret_identity)
+{
+    struct stat about;
+
+    *ret_identity = (struct file_identity){ 0 };
+    if (stat(path, &about) == 0)
+        *ret_identity = (struct file_identity){ about.st_dev, about.st_ino, about.st_size, about.st_mtim };
+}
+
+bool file_identity_equals(const struct file_identity *one, const struct file_identity *other)
+{
+    return one->device == other->device && one->inode == other->inode && one->size == other->size &&
+           one->modified.tv_sec == other->modified.tv_sec && one->modified.tv_nsec == other->modified.tv_nsec;
+}
+
+bool file_exists(const struct file_identity *identity)
+{
+    return identity->inode != 0;
 }

@@ -170,6 +170,15 @@ bool sockaddr_equal(const struct sockaddr *a, const struct sockaddr *b)
     }
 }
 
+bool sockaddr_is_any(const struct sockaddr *address)
+{
+    if (address->sa_family == AF_INET)
+        return ((const struct sockaddr_in *)(const void *)address)->sin_addr.s_addr == htonl(INADDR_ANY);
+    if (address->sa_family == AF_INET6)
+        return IN6_IS_ADDR_UNSPECIFIED(&((const struct sockaddr_in6 *)(const void *)address)->sin6_addr);
+    return false;
+}
+
 bool sockaddr_is_loopback(const struct sockaddr *address)
 {
     if (address->sa_family == AF_INET)

@@ -53,5 +53,8 @@ const char *sockaddr_format_host(const struct sockaddr *address, char *text);
 /* Same family, address and port (or path). */
 bool sockaddr_equal(const struct sockaddr *a, const struct sockaddr *b);
 
+/* 0.0.0.0 or ::, whatever the port. */
+bool sockaddr_is_any(const struct sockaddr *address);
+
 /* 127.0.0.0/8 or ::1. */
 bool sockaddr_is_loopback(const struct sockaddr *address);

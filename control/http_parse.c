@@ -5,6 +5,9 @@
 
 #include "base/units.h"
 
+/* RFC 9110, 5.6.2 */
+static const char token_bytes[] = "!#$%&'*+-.^_`|~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+
 static const char *skip_spaces(const char *text)
 {
     return text + strspn(text, " \t");
@@ -39,6 +42,9 @@ static int parse_header(char *line, struct http_head *head)
     if (!value || value == line)
         return 400;
     *value++ = '\0';
+    /* RFC 9112, 5.1: "No whitespace is allowed between the field name and colon"; a server must refuse it with 400. */
+    if (line[strspn(line, token_bytes)] != '\0')
+        return 400;
     value = line + (skip_spaces(value) - line);
     value[strcspn(value, "\r")] = '\0';
     if (strcasecmp(line, "content-length") == 0) {

@@ -4,17 +4,21 @@
 #include <event2/buffer.h>
 #include <event2/bufferevent.h>
 #include <event2/listener.h>
+#include <netinet/in.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/list.h"
 #include "base/macros.h"
 #include "control/http_parse.h"
 
 #define MOST_LISTENERS 4
+#define TIME_TO_ASK_MS 100
 
 struct client {
     struct list_node in_server;
@@ -22,6 +26,9 @@ struct client {
     struct bufferevent *stream;
     struct event *deadline; /* for the whole of a request and its answer: a byte now and then does not extend it */
     bool closing;           /* the last answer is on its way */
+    uint64_t number;        /* see http_request.client */
+    uint64_t peer;          /* who: the uid on a unix socket, else a number of its address */
+    uint64_t since_ms;      /* when it was accepted */
 };
 
 struct http_server {
@@ -32,6 +39,9 @@ struct http_server {
     unsigned listener_count;
     struct list_node clients; /* longest without an answer first */
     unsigned client_count;
+    uint64_t last_number;
+    struct event *resume; /* while accepting pauses */
+    bool is_paused;
 };
 
 static const char *status_text(int status)
@@ -64,10 +74,22 @@ static const char *status_text(int status)
     }
 }
 
+static void resume_accepting(struct http_server *server)
+{
+    server->is_paused = false;
+    event_del(server->resume);
+    for (unsigned i = 0; i < server->listener_count; i++)
+        evconnlistener_enable(server->listeners[i]);
+}
+
 static void free_client(struct client *client)
 {
+    struct http_server *server = client->server;
+
     list_remove(&client->in_server);
-    client->server->client_count--;
+    server->client_count--;
+    if (server->is_paused)
+        resume_accepting(server);
     event_free(client->deadline);
     bufferevent_free(client->stream);
     free(client);
@@ -116,6 +138,7 @@ static void answer(struct client *client, const struct http_head *head, const ch
                                     .wants_text = head->wants_text,
                                     .body = body,
                                     .body_length = (size_t)head->body_length,
+                                    .client = client->number,
                                     .fd = bufferevent_getfd(client->stream) };
     struct http_response response = { .status = 200, .content_type = "text/plain; charset=utf-8" };
     struct ucred peer;
@@ -162,6 +185,13 @@ static int pass_some(int fd, const int *fds, size_t count)
     if (sent < 0)
         return -errno;
     return (size_t)sent == bytes.iov_len ? 0 : -EPIPE; /* so small that it fits or the client is gone */
+}
+
+bool http_client_is_gone(const struct http_request *request)
+{
+    struct pollfd end = { .fd = request->fd, .events = POLLRDHUP };
+
+    return poll(&end, 1, 0) == 1 && (end.revents & (POLLRDHUP | POLLHUP | POLLERR));
 }
 
 int http_pass_descriptors(const struct http_request *request, const int *fds, size_t count)
@@ -243,20 +273,95 @@ static void on_stream_event(struct bufferevent *stream, short what, void *argume
     free_client(argument);
 }
 
+/* Who it is: a uid, or an address. Two may be taken for one, and then share what one may have. */
+static uint64_t peer_of(int fd, const struct sockaddr *address)
+{
+    struct ucred peer;
+    socklen_t length = sizeof peer;
+    uint64_t halves[2];
+
+    switch (address->sa_family) {
+    case AF_INET:
+        return ((const struct sockaddr_in *)(const void *)address)->sin_addr.s_addr;
+    case AF_INET6:
+        memcpy(halves, &((const struct sockaddr_in6 *)(const void *)address)->sin6_addr, sizeof halves);
+        return halves[0] ^ halves[1];
+    default:
+        return getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &length) == 0 ? peer.uid : 0;
+    }
+}
+
+static unsigned count_of_peer(const struct http_server *server, uint64_t peer)
+{
+    unsigned count = 0;
+
+    for (struct list_node *node = server->clients.next; node != &server->clients; node = node->next)
+        count += CONTAINER_OF(node, struct client, in_server)->peer == peer;
+    return count;
+}
+
+/*
+ * Whose place another client gets: of whoever has the most clients the one that has waited longest. So nobody can keep
+ * others out, and a client that was accepted just now has the time to ask. NULL: none has had it.
+ */
+static struct client *find_victim(const struct http_server *server)
+{
+    uint64_t now_ms = clock_now_ms();
+    struct client *victim = NULL;
+    unsigned most = 0;
+
+    for (struct list_node *node = server->clients.next; node != &server->clients; node = node->next) {
+        struct client *client = CONTAINER_OF(node, struct client, in_server);
+        unsigned count = now_ms - client->since_ms >= TIME_TO_ASK_MS ? count_of_peer(server, client->peer) : 0;
+
+        if (count > most) {
+            most = count;
+            victim = client;
+        }
+    }
+    return victim;
+}
+
+/* One place is always free; while none can be made so, whoever comes waits to be accepted. */
+static void make_room(struct http_server *server)
+{
+    const struct timeval soon = { .tv_usec = TIME_TO_ASK_MS * 1000 / 4 };
+
+    while (server->client_count >= HTTP_MOST_CLIENTS) {
+        struct client *victim = find_victim(server);
+
+        if (!victim)
+            break;
+        free_client(victim);
+    }
+    if (server->client_count < HTTP_MOST_CLIENTS || server->is_paused)
+        return;
+    server->is_paused = true;
+    for (unsigned i = 0; i < server->listener_count; i++)
+        evconnlistener_disable(server->listeners[i]);
+    event_add(server->resume, &soon);
+}
+
+static void on_resume(evutil_socket_t fd, short what, void *argument)
+{
+    struct http_server *server = argument;
+
+    (void)fd;
+    (void)what;
+    server->is_paused = false;
+    make_room(server);
+    if (!server->is_paused)
+        resume_accepting(server);
+}
+
 static void on_accept(struct evconnlistener *listener, evutil_socket_t fd, struct sockaddr *address, int length,
                       void *argument)
 {
     struct http_server *server = argument;
-    struct client *client;
+    struct client *client = calloc(1, sizeof *client);
 
     (void)listener;
-    (void)address;
     (void)length;
-    /* Whoever holds every place without asking anything must not keep others out: the one that has waited longest goes.
-     */
-    if (server->client_count >= HTTP_MOST_CLIENTS)
-        free_client(CONTAINER_OF(server->clients.next, struct client, in_server));
-    client = calloc(1, sizeof *client);
     if (client)
         client->stream = bufferevent_socket_new(server->base, fd, BEV_OPT_CLOSE_ON_FREE);
     if (client && client->stream)
@@ -270,12 +375,15 @@ static void on_accept(struct evconnlistener *listener, evutil_socket_t fd, struc
         return;
     }
     client->server = server;
+    client->number = ++server->last_number;
+    client->peer = peer_of(fd, address);
+    client->since_ms = clock_now_ms();
     list_append(&server->clients, &client->in_server);
     server->client_count++;
     bufferevent_setcb(client->stream, on_readable, on_written, on_stream_event, client);
-    bufferevent_setwatermark(client->stream, EV_READ, 0, HTTP_MOST_HEAD_BYTES + HTTP_MOST_BODY_BYTES);
     arm_deadline(client);
     bufferevent_enable(client->stream, EV_READ | EV_WRITE);
+    make_room(server);
 }
 
 /* Without a descriptor left, accepting again at once would spin; the next client, or the next second, tries again. */
@@ -298,6 +406,11 @@ int http_server_new(struct event_base *base, http_handler handler, void *owner, 
     server->handler = handler;
     server->owner = owner;
     list_init(&server->clients);
+    server->resume = evtimer_new(base, on_resume, server);
+    if (!server->resume) {
+        free(server);
+        return -ENOMEM;
+    }
     *ret_server = server;
     return 0;
 }
@@ -331,5 +444,6 @@ void http_server_free(struct http_server *server)
     while (!list_is_empty(&server->clients))
         free_client(CONTAINER_OF(server->clients.next, struct client, in_server));
     http_server_stop_listening(server);
+    event_free(server->resume);
     free(server);
 }

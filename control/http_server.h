@@ -8,12 +8,13 @@
 
 #include <event2/event.h>
 #include <stdbool.h>
+#include <stdint.h>
 #include <sys/types.h>
 
 #include "base/strbuf.h"
 
 #define HTTP_MOST_ANSWER_BYTES (64 * 1024 * 1024)
-#define HTTP_MOST_CLIENTS      64 /* of one server; one more takes the place of the one that has waited longest */
+#define HTTP_MOST_CLIENTS      64 /* of one server; then whoever has the most loses the one that has waited longest */
 #define HTTP_IDLE_S            10 /* a request must arrive, and its answer leave, within this */
 
 struct http_request {
@@ -27,7 +28,8 @@ struct http_request {
     bool wants_text; /* Accept: text/plain */
     bool has_peer;   /* it came over a unix socket; then peer_uid is whose (SO_PEERCRED) */
     uid_t peer_uid;
-    int fd; /* the client's connection, for http_pass_descriptors() alone; -1: none */
+    uint64_t client; /* which connection it came over: no two have the same number */
+    int fd;          /* the client's connection, for http_pass_descriptors() alone; -1: none */
 };
 
 struct http_response {
@@ -40,6 +42,9 @@ struct http_response {
 typedef void (*http_handler)(void *owner, const struct http_request *request, struct http_response *response);
 
 #define HTTP_MOST_DESCRIPTORS 250 /* in one message (the kernel's SCM_MAX_FD is 253) */
+
+/* While a request is being answered: whether its client has closed the connection meanwhile. */
+bool http_client_is_gone(const struct http_request *request);
 
 /*
  * While a request is being answered: sends open descriptors ahead of the answer, with interim responses (103), which

@@ -73,11 +73,13 @@ static int print_schema(void)
 
 static int with_config(const char *path, const char *takeover_path, enum action action)
 {
+    struct process_task task = { .config_path = path, .takeover_path = takeover_path };
     struct config *config;
     const char *name;
     char *errors;
     int r;
 
+    file_identify(path ? path : CONFIG_DEFAULT_PATH, &task.seen);
     r = config_load(path, NULL, &name, &config, &errors);
     if (r == -EINVAL) {
         fputs(errors, stderr);
@@ -88,8 +90,10 @@ static int with_config(const char *path, const char *takeover_path, enum action 
         fprintf(stderr, "outrigger: %s\n", strerror(-r));
         return 1;
     }
-    if (action == ACTION_RUN)
-        return process_run(config, path, takeover_path);
+    if (action == ACTION_RUN) {
+        task.config = config;
+        return process_run(&task);
+    }
     if (action == ACTION_DUMP)
         r = print_config(config);
     else

@@ -37,8 +37,9 @@ static int await(int fd, short events, uint64_t deadline_ms)
     }
 }
 
-static int dial(const char *path, int *ret_fd)
+static int dial(const char *path, uint64_t deadline_ms, int *ret_fd)
 {
+    const struct timespec pause = { .tv_nsec = 10000000 };
     struct sockaddr_un address = { .sun_family = AF_UNIX };
     int fd;
 
@@ -48,8 +49,13 @@ static int dial(const char *path, int *ret_fd)
     fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (fd < 0)
         return -errno;
-    if (connect(fd, (struct sockaddr *)&address, sizeof address) < 0) {
+    while (connect(fd, (struct sockaddr *)&address, sizeof address) < 0) {
         int r = -errno;
+
+        if (r == -EAGAIN && now_ms() < deadline_ms) { /* many ask: its backlog is full (unix(7)) */
+            nanosleep(&pause, NULL);
+            continue;
+        }
 
         close(fd);
         return r;
@@ -121,14 +127,16 @@ int client_request(const char *socket_path, const char *method, const char *path
     size_t length;
     int fd = -1, size, r;
 
-    r = dial(socket_path, &fd);
+    r = dial(socket_path, deadline_ms, &fd);
     if (r < 0)
         return r;
     size = snprintf(
         request, sizeof request,
         "%s %s HTTP/1.1\r\nHost: outrigger\r\nAccept: %s\r\nContent-Length: %zu\r\nConnection: close\r\n\r\n%s", method,
         path, accept, strlen(body), body);
-    if (send(fd, request, (size_t)size, MSG_NOSIGNAL) != size)
+    if (size < 0 || (size_t)size >= sizeof request)
+        r = -E2BIG;
+    if (r == 0 && send(fd, request, (size_t)size, MSG_NOSIGNAL) != size)
         r = -EPIPE; /* so small that it fits or the server is gone */
     if (r == 0)
         r = read_all(fd, deadline_ms, &text, &length);

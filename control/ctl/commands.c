@@ -9,6 +9,8 @@
 #include "control/ctl/gate.h"
 
 #define REQUEST_TIMEOUT_MS 5000
+#define LONGEST_LEVEL      32
+#define LONGEST_ADDRESS    256
 
 int ctl_ask_and_print(const struct ctl_options *options, const char *method, const char *path, const char *body)
 {
@@ -31,6 +33,10 @@ int ctl_ask_and_print(const struct ctl_options *options, const char *method, con
 
 int ctl_log_level(const struct ctl_options *options)
 {
+    if (strlen(options->command[0]) > LONGEST_LEVEL) {
+        fprintf(stderr, "outriggerctl: log-level: allowed: error, warning, info, debug\n");
+        return CTL_USAGE;
+    }
     return ctl_ask_and_print(options, "POST", "/log-level", options->command[0]);
 }
 
@@ -39,8 +45,12 @@ static int change_endpoint(const struct ctl_options *options, const char *verb)
     char path[512];
 
     if (snprintf(path, sizeof path, "/endpoints/%s/%s", options->command[0], verb) >= (int)sizeof path ||
-        strpbrk(path, " \t\r\n?") || strlen(options->command[1]) > CLIENT_MOST_BODY_BYTES) {
+        strpbrk(path, " \t\r\n?")) {
         fprintf(stderr, "outriggerctl: %s: \"%.80s\" cannot be a cluster's name\n", verb, options->command[0]);
+        return CTL_USAGE;
+    }
+    if (strlen(options->command[1]) > LONGEST_ADDRESS) {
+        fprintf(stderr, "outriggerctl: %s: that is no endpoint's address\n", verb);
         return CTL_USAGE;
     }
     return ctl_ask_and_print(options, "POST", path, options->command[1]);

@@ -24,7 +24,7 @@ struct stats {
     unsigned worker_count;
 };
 
-/* Adds one cluster's counters in one direction. */
+/* Adds the counters of one direction. */
 void stats_add(struct stats *stats, const struct counters *counters);
 
 void stats_append_json(const struct stats *stats, struct strbuf *text);

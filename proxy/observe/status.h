@@ -27,8 +27,8 @@ struct status_process {
 void clusters_append_json(const struct cluster_set *set, struct strbuf *text);
 void clusters_append_text(const struct cluster_set *set, struct strbuf *text);
 
-/* `12 opened; ended: completed 11, client_reset 1`, of all clusters that there are. */
-void endings_append_text(const struct cluster_set *set, struct strbuf *text);
+/* `12 opened; ended: completed 11, client_reset 1`, of all clusters that there have been. */
+void endings_append_text(const struct cluster_registry *registry, struct strbuf *text);
 
 /* `set` is NULL before there are clusters. */
 void status_append_json(const struct status_process *process, const struct cluster_set *set, struct strbuf *text);

@@ -114,16 +114,14 @@ void clusters_append_text(const struct cluster_set *set, struct strbuf *text)
     append_faults(set, text);
 }
 
-void endings_append_text(const struct cluster_set *set, struct strbuf *text)
+void endings_append_text(const struct cluster_registry *registry, struct strbuf *text)
 {
     struct counters all = { 0 };
 
-    for (size_t i = 0; i < set->count; i++) {
-        for (enum direction direction = 0; direction < DIRECTION_COUNT; direction++) {
-            struct counters sum = cluster_state_count(set->clusters[i].state, direction);
+    for (enum direction direction = 0; direction < DIRECTION_COUNT; direction++) {
+        struct counters sum = cluster_registry_count(registry, direction);
 
-            counters_sum(&all, &sum);
-        }
+        counters_sum(&all, &sum);
     }
     strbuf_printf(text, "%" PRIu64 " opened", all.opened);
     if (all.opened > 0)

@@ -168,17 +168,6 @@ static uint64_t resident_bytes(void)
     return (uint64_t)resident * (uint64_t)sysconf(_SC_PAGESIZE);
 }
 
-static void add_clusters(const struct cluster_set *set, struct stats *stats)
-{
-    for (size_t i = 0; set && i < set->count; i++) {
-        for (enum direction direction = 0; direction < DIRECTION_COUNT; direction++) {
-            struct counters sum = cluster_state_count(set->clusters[i].state, direction);
-
-            stats_add(stats, &sum);
-        }
-    }
-}
-
 void command_stats(void *owner, const struct http_request *request, struct http_response *response)
 {
     const struct process *process = owner;
@@ -208,7 +197,11 @@ void command_stats(void *owner, const struct http_request *request, struct http_
         workers[i].active = atomic_load_explicit(&worker->active, memory_order_relaxed);
         workers[i].last_turn_ms = now_ms - MIN(alive_ms, now_ms);
     }
-    add_clusters(clusters_of(process), &stats);
+    for (enum direction direction = 0; direction < DIRECTION_COUNT; direction++) {
+        struct counters sum = cluster_registry_count(&process->clusters, direction);
+
+        stats_add(&stats, &sum);
+    }
     if (request->wants_text)
         stats_append_text(&stats, &response->body);
     else {

@@ -86,9 +86,11 @@ static void run_undrain(void *owner, const struct http_request *request, struct 
         strbuf_append(&response->body, r == 0 ? "accepting again\n" : "it does not drain\n");
         return;
     }
-    response->status = r == -EBUSY ? 409 : 500;
+    response->status = r == -EBUSY ? 409 : r == -ETIMEDOUT ? 503 : 500;
     if (r == -EBUSY)
         strbuf_append(&response->body, "too late: the process is ending\n");
+    else if (r == -ETIMEDOUT)
+        strbuf_append(&response->body, "a worker has not stopped accepting yet; it goes on draining; try again\n");
     else
         strbuf_printf(&response->body, "%s; it goes on draining\n", strerror(-r));
 }
@@ -194,7 +196,8 @@ static const struct control_command commands[] = {
       .permission = CONTROL_CHANGE,
       .run = run_undrain,
       .summary = "Takes drain back: accepts again, and is ready",
-      .statuses = "409 the process is ending\n500 an address cannot be listened on any more; it goes on draining" },
+      .statuses = "409 the process is ending\n500 an address cannot be listened on any more; it goes on draining\n"
+                  "503 a worker has not stopped accepting yet; try again" },
     { .method = "POST",
       .path = "/quit",
       .permission = CONTROL_QUIT,
@@ -216,7 +219,8 @@ static const struct control_command commands[] = {
       .summary =
           "For `outrigger --takeover`: passes every listening socket (SCM_RIGHTS, with interim responses 103) and "
           "says what they are; nothing changes yet",
-      .statuses = "409 the process is ending\n500 the sockets cannot be passed",
+      .statuses = "409 the process is ending\n500 the sockets cannot be passed\n"
+                  "503 a worker has not changed over to the last configuration yet",
       .answers_json = true },
     { .method = "POST",
       .path = "/takeover/done",
@@ -224,7 +228,7 @@ static const struct control_command commands[] = {
       .run = takeover_run_done,
       .summary = "For `outrigger --takeover`: lets go of the sockets, and ends with the last connection or at "
                  "takeover.timeout",
-      .statuses = "409 the process is ending" },
+      .statuses = "409 the process is ending, or this connection was not given the sockets" },
     { .method = "POST",
       .path = "/log-level",
       .permission = CONTROL_CHANGE,

@@ -116,6 +116,8 @@ static int put_in_force(struct process *process, struct snapshot *snapshot, stru
         worker_adopt(&process->shared.workers[i]);
     if (before && changed)
         process_close_lost(process);
+    if (before)
+        reload_look_at_old(process);
     return before ? 0 : r;
 }
 

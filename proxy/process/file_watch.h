@@ -1,7 +1,8 @@
 /*
  * Notices that a file has changed: written, replaced by a rename, or reached through a symbolic link that points
  * elsewhere now (as Kubernetes changes a ConfigMap or a Secret). Through inotify on the directories, since what is
- * replaced is another inode.
+ * replaced is another inode; and by a look every few seconds, for what inotify does not see: links further up, file
+ * systems over a network, no watches left.
  *
  * Thread: the one that runs the event base.
  */
@@ -9,14 +10,21 @@
 
 #include <event2/event.h>
 
-#define FILE_WATCH_QUIET_MS 100 /* a change is told once nothing has changed for this long */
+#include "base/file.h"
+
+#define FILE_WATCH_QUIET_MS 100  /* a change is told once nothing has changed for this long */
+#define FILE_WATCH_MOST_MS  1000 /* but not later than this, whatever goes on in its directory */
+#define FILE_WATCH_LOOK_MS  5000
 
 struct file_watch;
 
 /*
- * `path` is copied. `on_change` is told of changes, not of what was there before. Without inotify, or without memory,
- * there is none, which is logged: NULL, which the other function takes.
+ * `path` is copied. `on_change` is told when the file is another one than `seen`, or than what file_watch_seen() said.
+ * NULL without memory, which the other functions take; logged.
  */
-struct file_watch *file_watch_new(struct event_base *base, const char *path, void (*on_change)(void *owner),
-                                  void *owner);
+struct file_watch *file_watch_new(struct event_base *base, const char *path, const struct file_identity *seen,
+                                  void (*on_change)(void *owner), void *owner);
 void file_watch_free(struct file_watch *watch);
+
+/* The caller has looked at the file itself: this is what it has seen. */
+void file_watch_seen(struct file_watch *watch, const struct file_identity *seen);

@@ -82,10 +82,18 @@ static int plan(struct snapshot *snapshot, const struct snapshot *previous)
     return r;
 }
 
+/* Whether two sockets of these addresses would meet: the same, or one of them is every address of the port. */
+static bool overlap(const union sockaddr_any *one, const union sockaddr_any *other)
+{
+    return one->family == other->family && sockaddr_port(&one->any) == sockaddr_port(&other->any) &&
+           (sockaddr_equal(&one->any, &other->any) || sockaddr_is_any(&one->any) || sockaddr_is_any(&other->any));
+}
+
+/* Then the address is not free, but it is this process that has it: our sockets share their ports (SO_REUSEPORT). */
 static bool has_address(const struct snapshot *snapshot, const struct listener *listener)
 {
     for (size_t i = 0; snapshot && i < snapshot->listener_count; i++) {
-        if (sockaddr_equal(&snapshot->listeners[i].address.any, &listener->address.any))
+        if (overlap(&snapshot->listeners[i].address, &listener->address))
             return true;
     }
     return false;
@@ -110,7 +118,7 @@ static int open_one(struct snapshot *snapshot, const struct snapshot *previous, 
             r = listener_check_free(address);
         is_ours = true; /* the next one shares it */
         if (r == 0 && fd < 0)
-            r = listener_open(address, snapshot->worker_count > 1, listener->transparent, &fd);
+            r = listener_open(address, true, listener->transparent, &fd);
         if (r == 0)
             atomic_init(&snapshot_socket(snapshot, i, index)->fd, fd);
     }

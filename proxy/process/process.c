@@ -75,11 +75,13 @@ static int resume_inbound(void *owner)
     int r;
 
     if (!process_await(process, has_stopped) || !process_await(process, configuration_is_settled))
-        return -EBUSY;
+        return -ETIMEDOUT;
     set_stopped(process, false);
     r = configuration_apply(process, config_ref(process->snapshot->config));
     if (r < 0)
         set_stopped(process, true);
+    for (unsigned i = 0; r == 0 && i < process->workers_ready; i++)
+        worker_stop_spread(&process->shared.workers[i]);
     return r;
 }
 
@@ -216,8 +218,10 @@ static int check_interception(struct process *process)
     return 0;
 }
 
-static int start(struct process *process, struct config *config, const char *config_path, const char *takeover_path)
+static int start(struct process *process, const struct process_task *task)
 {
+    const char *takeover_path = task->takeover_path;
+    struct config *config = task->config;
     char about[64];
     int r;
 
@@ -227,7 +231,7 @@ static int start(struct process *process, struct config *config, const char *con
         return -ENOMEM;
     }
     event_assign(&process->lifecycle_tick, process->base, -1, EV_PERSIST, on_lifecycle_tick, process);
-    reload_init(process, config_path);
+    reload_init(process, task->config_path, &task->seen);
     commands_init(process);
     r = watch_signals(process);
     if (r == 0)
@@ -268,7 +272,7 @@ static void tell_endings(const struct process *process)
     if (!process->snapshot || process->lifecycle.state != LIFECYCLE_STOPPED)
         return;
     strbuf_init(&text, 2048);
-    endings_append_text(process->snapshot->clusters, &text);
+    endings_append_text(&process->clusters, &text);
     log_info("connections: %s", text.text);
     strbuf_done(&text);
 }
@@ -311,7 +315,7 @@ void process_close_lost(struct process *process)
         worker_close_lost(&process->shared.workers[i]);
 }
 
-int process_run(struct config *config, const char *config_path, const char *takeover_path)
+int process_run(const struct process_task *task)
 {
     static const struct lifecycle_actions actions = { stop_inbound, resume_inbound, inbound_is_stopped,
                                                       count_connections, exit_loop };
@@ -319,14 +323,14 @@ int process_run(struct config *config, const char *config_path, const char *take
     int r;
 
     if (!process) {
-        config_free(config);
+        config_free(task->config);
         return 1;
     }
     list_init(&process->snapshots);
     process->started_ms = clock_now_ms();
-    log_configure((enum log_level)config->log.level, (enum log_format)config->log.format);
-    lifecycle_init(&process->lifecycle, &config->drain, &actions, process);
-    r = start(process, config, config_path, takeover_path);
+    log_configure((enum log_level)task->config->log.level, (enum log_format)task->config->log.format);
+    lifecycle_init(&process->lifecycle, &task->config->drain, &actions, process);
+    r = start(process, task);
     if (r == 0)
         event_base_loop(process->base, 0);
     else

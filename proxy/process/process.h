@@ -43,6 +43,8 @@ struct process {
     struct control_socket control_sockets[MOST_CONTROL_SOCKETS];
     unsigned control_socket_count;
     struct takeover *takeover;   /* while it takes over from another process */
+    uint64_t taker;              /* the client that was last given the sockets; 0: none */
+    unsigned long taker_serial;  /* of the snapshot that had them */
     struct event lifecycle_tick; /* while draining */
     struct event signals[3];
     unsigned signal_count;
@@ -51,13 +53,19 @@ struct process {
     bool looks_at_endpoints; /* readiness waits for those of required clusters */
 };
 
+/* What to run. */
+struct process_task {
+    struct config *config;     /* the process takes it over */
+    const char *config_path;   /* where it came from, for reloads; NULL: the default path, or the built-in one */
+    struct file_identity seen; /* the file, as it was before it was loaded */
+    const char *takeover_path; /* the control socket of a process to take over from; NULL: none */
+};
+
 /*
- * Runs the proxy with `config`, which it takes over, until it is told to end.
- * takeover_path  the control socket of a process to take over from; NULL: none
- * config_path  where `config` came from, for reloads; NULL: the default path, or the built-in one
- * Returns the exit code: 0 after an orderly end, 1 when it could not start; that was logged.
+ * Runs the proxy until it is told to end. Returns the exit code: 0 after an orderly end, 1 when it could not start;
+ * that was logged.
  */
-int process_run(struct config *config, const char *config_path, const char *takeover_path);
+int process_run(const struct process_task *task);
 
 /* Ends connections whose endpoint is down or gone, where the configuration says so. */
 void process_close_lost(struct process *process);

@@ -6,24 +6,31 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/macros.h"
 #include "proxy/config/compare.h"
 #include "proxy/config/config.h"
 #include "proxy/process/configuration.h"
 #include "proxy/process/file_watch.h"
 #include "proxy/process/process.h"
 
-#define LOOK_AT_OLD_MS  200
-#define MOST_TEXT_BYTES (256 * 1024)
+#define LOOK_AT_OLD_MS   200
+#define AGAIN_FIRST_MS   1000
+#define AGAIN_LONGEST_MS 60000
+#define MOST_TEXT_BYTES  (256 * 1024)
+
+void reload_look_at_old(struct process *process)
+{
+    const struct timeval later = { .tv_usec = LOOK_AT_OLD_MS * 1000 };
+
+    if (configuration_forget_old(process))
+        evtimer_add(&process->reload.old, &later);
+}
 
 static void on_look_at_old(evutil_socket_t fd, short what, void *argument)
 {
-    const struct timeval later = { .tv_usec = LOOK_AT_OLD_MS * 1000 };
-    struct process *process = argument;
-
     (void)fd;
     (void)what;
-    if (configuration_forget_old(process))
-        evtimer_add(&process->reload.old, &later);
+    reload_look_at_old(argument);
 }
 
 static void note(struct reload *reload, int r, const char *problem)
@@ -64,6 +71,8 @@ static int load_and_apply(struct process *process, struct strbuf *text)
         strbuf_append(text, "too late: the process is ending\n");
         return -ESHUTDOWN;
     }
+    file_identify(process->reload.status.path, &process->reload.seen);
+    file_watch_seen(process->reload.watch, &process->reload.seen);
     r = config_load(process->reload.path, running, &name, &config, &errors);
 
     if (r == -EINVAL) {
@@ -101,7 +110,7 @@ int reload_run(struct process *process, struct strbuf *text)
     if (r == 0 || r == -EALREADY) {
         log_info("%.*s", (int)strcspn(own.text, "\n"), own.text);
         process_await(process, configuration_is_settled);
-        on_look_at_old(-1, 0, process);
+        reload_look_at_old(process);
     } else {
         log_problem(own.text);
     }
@@ -110,32 +119,71 @@ int reload_run(struct process *process, struct strbuf *text)
     return r;
 }
 
-static void on_file_change(void *owner)
+/* What only met with a bad moment (a worker that is busy, an address that is taken, no memory) is tried again. */
+static void reload_by_watch(struct process *process)
 {
+    struct reload *reload = &process->reload;
+    struct timeval delay = { 0 };
     struct strbuf text;
+    int r;
 
+    if (process->lifecycle.exits)
+        return;
     strbuf_init(&text, MOST_TEXT_BYTES);
-    reload_run(owner, &text);
+    r = reload_run(process, &text);
     strbuf_done(&text);
+    if (r == 0 || r == -EALREADY || r == -EINVAL) {
+        reload->again_ms = 0;
+        return;
+    }
+    reload->again_ms = MIN(MAX(reload->again_ms * 2, (unsigned)AGAIN_FIRST_MS), (unsigned)AGAIN_LONGEST_MS);
+    delay.tv_sec = reload->again_ms / 1000;
+    evtimer_add(&reload->again, &delay);
 }
 
-void reload_init(struct process *process, const char *path)
+static void on_file_change(void *owner)
 {
-    process->reload.path = path;
-    process->reload.status.path = path ? path : CONFIG_DEFAULT_PATH;
-    process->reload.status.succeeded_s = clock_wall_seconds();
-    evtimer_assign(&process->reload.old, process->base, on_look_at_old, process);
+    struct process *process = owner;
+
+    evtimer_del(&process->reload.again);
+    process->reload.again_ms = 0;
+    reload_by_watch(process);
+}
+
+static void on_again(evutil_socket_t fd, short what, void *argument)
+{
+    (void)fd;
+    (void)what;
+    reload_by_watch(argument);
+}
+
+void reload_init(struct process *process, const char *path, const struct file_identity *seen)
+{
+    struct reload *reload = &process->reload;
+
+    reload->path = path;
+    reload->seen = *seen;
+    reload->status.path = path ? path : CONFIG_DEFAULT_PATH;
+    reload->status.succeeded_s = clock_wall_seconds();
+    evtimer_assign(&reload->old, process->base, on_look_at_old, process);
+    evtimer_assign(&reload->again, process->base, on_again, process);
 }
 
 void reload_begin(struct process *process)
 {
-    process->reload.watch = file_watch_new(process->base, process->reload.status.path, on_file_change, process);
+    struct reload *reload = &process->reload;
+
+    reload->watch = file_watch_new(process->base, reload->status.path, &reload->seen, on_file_change, process);
 }
 
 void reload_done(struct process *process)
 {
-    file_watch_free(process->reload.watch);
-    if (process->base && event_initialized(&process->reload.old))
-        event_del(&process->reload.old);
-    free(process->reload.problem);
+    struct reload *reload = &process->reload;
+
+    file_watch_free(reload->watch);
+    if (process->base && event_initialized(&reload->old)) {
+        event_del(&reload->old);
+        event_del(&reload->again);
+    }
+    free(reload->problem);
 }

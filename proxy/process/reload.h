@@ -9,6 +9,7 @@
 #include <event2/event_struct.h>
 #include <stdbool.h>
 
+#include "base/file.h"
 #include "base/strbuf.h"
 #include "proxy/observe/status.h"
 
@@ -18,12 +19,19 @@ struct process;
 struct reload {
     const char *path; /* borrowed; NULL: the default one, or the built-in configuration */
     struct file_watch *watch;
-    struct event old; /* while older configurations have connections */
-    char *problem;    /* why the last one was refused; NULL: it was not */
+    struct event old;   /* while older configurations have connections */
+    struct event again; /* while the file is not in force although nothing is wrong with it */
+    unsigned again_ms;
+    struct file_identity seen; /* as it was when it was last loaded */
+    char *problem;             /* why the last one was refused; NULL: it was not */
     struct status_configuration status;
 };
 
-void reload_init(struct process *process, const char *path);
+/* `seen`: the file as it was before it was loaded the first time. */
+void reload_init(struct process *process, const char *path, const struct file_identity *seen);
+
+/* An older configuration may have connections: looks now and then, to free it. */
+void reload_look_at_old(struct process *process);
 
 /* From now on changes of the file are noticed. */
 void reload_begin(struct process *process);

@@ -174,9 +174,9 @@ int startup_finish_takeover(struct process *process, const struct config *config
 
     if (r < 0)
         return r;
-    if (strcmp(socket_path, config->control.path) != 0)
-        unlink(socket_path);
-    if (!process->control_path)
+    if (process->control_path)
+        unlink(socket_path); /* nobody is behind it any more */
+    else
         process->control_path = strdup(config->control.path);
     takeover_free(process->takeover);
     process->takeover = NULL;

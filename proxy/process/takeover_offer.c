@@ -5,7 +5,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
-#include "proxy/process/notify.h"
+#include "proxy/process/configuration.h"
 #include "proxy/process/process.h"
 #include "proxy/process/takeover.h"
 
@@ -56,6 +56,11 @@ void takeover_run_offer(void *owner, const struct http_request *request, struct 
         strbuf_append(&response->body, "too late: the process is ending\n");
         goto out;
     }
+    if (!process_await(process, configuration_is_settled)) {
+        response->status = 503;
+        strbuf_append(&response->body, "a worker has not changed over to the last configuration yet; try again\n");
+        goto out;
+    }
     if (offer.fds) {
         add_all(process, &offer);
         r = http_pass_descriptors(request, offer.fds, offer.count);
@@ -69,6 +74,8 @@ void takeover_run_offer(void *owner, const struct http_request *request, struct 
                        "sockets", offer.sockets);
     json = json_dumps(answer, JSON_INDENT(2));
     json_decref(answer);
+    process->taker = request->client;
+    process->taker_serial = process->snapshot->serial;
     response->content_type = "application/json";
     strbuf_printf(&response->body, "%s\n", json ? json : "{}");
     log_info("another process asks to take over: it was given %zu sockets", offer.count);
@@ -82,10 +89,21 @@ void takeover_run_done(void *owner, const struct http_request *request, struct h
 {
     struct process *process = owner;
 
-    (void)request;
     if (process->lifecycle.exits) {
         response->status = 409;
         strbuf_append(&response->body, "too late: the process is ending\n");
+        return;
+    }
+    /* Whoever says that it has the sockets must be the one that was given them, all that there are now. */
+    if (process->taker == 0 || process->taker != request->client ||
+        process->taker_serial != process->snapshot->serial) {
+        response->status = 409;
+        strbuf_append(&response->body, "first POST /takeover, on the same connection, since the last reload\n");
+        return;
+    }
+    if (http_client_is_gone(request)) {
+        log_warning("the process that was about to take over is gone");
+        response->status = 409;
         return;
     }
     log_info("another process has taken over");

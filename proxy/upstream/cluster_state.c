@@ -20,6 +20,7 @@ static int compare(const void *left, const void *right)
 void cluster_registry_init(struct cluster_registry *registry, unsigned workers)
 {
     *registry = (struct cluster_registry){ .workers = workers };
+    list_init(&registry->states);
 }
 
 static void ignore(void *state)
@@ -74,8 +75,10 @@ static struct cluster_state *new_state(struct cluster_registry *registry, const 
     }
     if (has_endpoints)
         r = endpoint_set_new(NULL, 0, &state->endpoints);
-    if (r == 0 && state->shards && tsearch(state, &registry->tree, compare))
+    if (r == 0 && state->shards && tsearch(state, &registry->tree, compare)) {
+        list_append(&registry->states, &state->in_registry);
         return state;
+    }
     free_state(state);
     return NULL;
 }
@@ -99,7 +102,13 @@ void cluster_state_unref(struct cluster_state *state)
 {
     if (!state || --state->references > 0)
         return;
+    for (enum direction direction = 0; direction < DIRECTION_COUNT; direction++) {
+        struct counters sum = cluster_state_count(state, direction);
+
+        counters_sum(&state->registry->gone[direction], &sum);
+    }
     tdelete(state, &state->registry->tree, compare);
+    list_remove(&state->in_registry);
     free_state(state);
 }
 
@@ -116,4 +125,18 @@ struct counters cluster_state_count(const struct cluster_state *state, enum dire
     for (unsigned i = 0; i < state->shard_count; i++)
         counters_sum(&sum, &state->shards[i].counters[direction]);
     return sum;
+}
+
+struct counters cluster_registry_count(const struct cluster_registry *registry, enum direction direction)
+{
+    struct counters all = registry->gone[direction];
+
+    for (const struct list_node *node = registry->states.next; node != &registry->states; node = node->next) {
+        const struct cluster_state *state = CONTAINER_OF((struct list_node *)(uintptr_t)node, struct cluster_state,
+                                                         in_registry);
+        struct counters sum = cluster_state_count(state, direction);
+
+        counters_sum(&all, &sum);
+    }
+    return all;
 }

@@ -13,6 +13,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/list.h"
 #include "proxy/config/model.h"
 #include "proxy/observe/counters.h"
 #include "proxy/policy/faults.h"
@@ -45,6 +46,7 @@ struct cluster_key {
 struct cluster_state {
     struct cluster_key key;
     struct cluster_registry *registry;
+    struct list_node in_registry;
     unsigned references;                  /* the main thread's */
     struct cluster *newest;               /* of the configuration in force, NULL: not in it; see worker_adopt() */
     struct endpoint_registry known;       /* the main thread's */
@@ -71,7 +73,9 @@ struct cluster_state {
 /* The states there are, by name, also of clusters that are gone but for some connections. Thread: the main thread's. */
 struct cluster_registry {
     void *tree; /* tsearch(3) */
+    struct list_node states;
     unsigned workers;
+    struct counters gone[DIRECTION_COUNT]; /* of states that are gone: totals never go back */
 };
 
 /* `workers` is how many there will be. */
@@ -90,6 +94,9 @@ void cluster_state_unref(struct cluster_state *state);
 
 /* Notes whether all endpoints are healthy. With the mutex held, after a change of health. */
 void cluster_state_look_at_health(struct cluster_state *state);
+
+/* All that was ever counted in one direction, also of clusters that are gone. */
+struct counters cluster_registry_count(const struct cluster_registry *registry, enum direction direction);
 
 /* The sum over the workers. */
 struct counters cluster_state_count(const struct cluster_state *state, enum direction direction);

@@ -39,16 +39,31 @@ bool discovery_knows(const struct discoverer *discovery, const struct cluster *c
     return true;
 }
 
-/* A cluster that had endpoints before its names were known goes on with those until then. */
+static bool has_addresses(const struct discovered *discovered)
+{
+    for (size_t i = 0; i < discovered->count; i++) {
+        if (discovered->names[i]->families[DNS_IPV4].count + discovered->names[i]->families[DNS_IPV6].count > 0)
+            return true;
+    }
+    return false;
+}
+
+/*
+ * A cluster that had endpoints before its names were known goes on with those until then; and for as long as nothing at
+ * all is known, since the names' servers cannot be asked.
+ */
 static bool waits_for_names(const struct discovered *discovered, const struct cluster_state *state)
 {
+    bool is_answered = true;
+
     if (!state->was_published)
         return false;
     for (size_t i = 0; i < discovered->count; i++) {
         if (!dns_name_is_known(discovered->names[i]))
             return true;
+        is_answered &= dns_name_is_answered(discovered->names[i]);
     }
-    return false;
+    return !is_answered && !has_addresses(discovered);
 }
 
 /* Returns whether the cluster has other endpoints now. */
@@ -60,7 +75,7 @@ static bool publish(struct discoverer *discovery, struct cluster *cluster)
     if (waits_for_names(discovered, cluster->state))
         return false;
     cluster_publish(cluster, (const struct dns_name *const *)discovered->names, clock_now_ms(), &changed);
-    cluster->state->was_published = discovery_knows(discovery, cluster);
+    cluster->state->was_published |= discovery_knows(discovery, cluster);
     return changed;
 }
 

@@ -246,9 +246,13 @@ int health_checker_new(struct event_base *base, struct cluster_set *clusters,
     return 0;
 }
 
-/* With what it has found so far, and a probe that is under way. */
+/* With what it has found so far, and a probe that is under way. It is better than one that has just been made. */
 static void take_check(struct health_checker *checker, struct check *check, struct cluster *cluster)
 {
+    struct check *fresh = find_check(&checker->checks[cluster->index], check->endpoint);
+
+    if (fresh)
+        free_check(fresh);
     if (check->probe.fd >= 0) {
         check->checker->under_way--;
         checker->under_way++;

@@ -3,7 +3,6 @@
 #include "base/macros.h"
 #include "proxy/conn/conn.h"
 #include "proxy/worker/accept.h"
-#include "proxy/worker/spread.h"
 #include "proxy/worker/worker.h"
 
 /* Moves the sockets of listeners that stay; what was not moved is gone. */
@@ -57,8 +56,6 @@ void adopt_snapshot(struct worker *worker)
         router_view_done(&worker->routes);
         snapshot_unref(before);
     }
-    if (!atomic_load_explicit(&worker->inbound_stopped, memory_order_relaxed))
-        spread_stop(worker);
     worker->means.most_queued = now->config->limits.buffer_per_connection_bytes;
     accept_begin(worker);
     atomic_store_explicit(&worker->adopted, now->serial, memory_order_release);

@@ -118,6 +118,8 @@ static void on_mail(evutil_socket_t fd, short what, void *argument)
         listing_fill(worker);
     if (commands & MAIL_SPREAD)
         spread_begin(worker);
+    if (commands & MAIL_STOP_SPREAD)
+        spread_stop(worker);
     while ((grant = mailbox_take_grant(&worker->mailbox)))
         pending_on_grant(grant);
     while ((count = mailbox_take(&worker->mailbox, mails, ARRAY_SIZE(mails))) > 0) {
@@ -238,6 +240,11 @@ void worker_adopt(struct worker *worker)
 void worker_let_go_of_listeners(struct worker *worker)
 {
     mailbox_command(&worker->mailbox, MAIL_LET_GO);
+}
+
+void worker_stop_spread(struct worker *worker)
+{
+    mailbox_command(&worker->mailbox, MAIL_STOP_SPREAD);
 }
 
 void worker_list(struct worker *worker)

@@ -83,8 +83,9 @@ void worker_let_go_of_listeners(struct worker *worker);
 /* Fills in its part of shared->listing, soon. */
 void worker_list(struct worker *worker);
 
-/* Begins to end inbound and plain listeners' connections over drain.spread; worker_adopt() stops that. */
+/* Begins to end inbound and plain listeners' connections over drain.spread; and stops that. */
 void worker_spread_ends(struct worker *worker);
+void worker_stop_spread(struct worker *worker);
 
 /* Ends connections whose endpoint is down or gone, where close_on_unhealthy or close_on_removal says so. Any thread. */
 void worker_close_lost(struct worker *worker);

@@ -6,6 +6,7 @@ import re
 import signal
 import socket
 import subprocess
+import threading
 import time
 
 import pytest
@@ -288,6 +289,49 @@ def test_top_ends_with_the_proxy(plain, serve):
     program.stdout.readline()
     assert proxy.stop() == 0
     assert "no proxy answers" in program.communicate(timeout=5)[1] and program.returncode == 69
+
+
+def test_long_words_are_refused_by_the_client(programs, tmp_path):
+    """Regression: it sent what lay behind them on its stack."""
+    listener = socket.socket(socket.AF_UNIX)
+    listener.bind(str(tmp_path / "s"))
+    listener.listen()
+    for words in (["log-level", "a" * 6000], ["eject", "c" * 400, "e" * 2100], ["eject", "c" * 600, "e"], ["restore", "c", "e" * 300]):
+        done = run([f"{programs}/outriggerctl", "--socket", tmp_path / "s", *words], check=False, timeout=10)
+        assert done.returncode == 2, words
+    listener.close()
+
+
+def test_nobody_keeps_others_out_of_the_control_socket(plain, serve):
+    """Regression: whoever connected again and again had everybody else's connection closed before it was read."""
+    proxy, _ = plain([serve(echo).port])
+    over, held = threading.Event(), []
+
+    def flood():
+        while not over.is_set():
+            try:
+                client = socket.socket(socket.AF_UNIX)
+                client.settimeout(1)
+                client.connect(proxy.socket_path)
+                held.append(client)
+                if len(held) > 200:
+                    held.pop(0).close()
+            except OSError:
+                time.sleep(0.001)
+
+    flooders = [threading.Thread(target=flood) for _ in range(2)]
+    for flooder in flooders:
+        flooder.start()
+    try:
+        time.sleep(0.3)
+        answered = [ctl(proxy, "ready", check=False).returncode for _ in range(10)]
+    finally:
+        over.set()
+        for flooder in flooders:
+            flooder.join()
+    for client in held:
+        client.close()
+    assert answered == [0] * 10
 
 
 @pytest.fixture

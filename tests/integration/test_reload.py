@@ -1,5 +1,6 @@
 """A reload is all or nothing, loses no connection, and leaves alone what it does not change."""
 
+import json
 import os
 import shutil
 import signal
@@ -385,6 +386,132 @@ def test_nothing_is_awaited_any_more_where_nothing_is_required(start, serve, tmp
     finally:
         silent.program.signal(signal.SIGCONT)
         silent.stop()
+
+
+def test_health_checks_do_not_multiply(start, serve, tmp_path):
+    """Regression: an answer at once, as from /etc/hosts, made checks beside those that were taken over."""
+    probes = serve(lambda connection: connection.close())
+    names = NameServer(tmp_path / "names", {"x.test": ["127.0.0.1"]})
+    config = {"workers": 1, "health": {"port": free_port()}, "drain": {"timeout": "200ms"},
+              "dns": {"servers": [{"address": f"127.0.0.1:{names.port}"}]},
+              "listeners": [{"name": "test", "address": f"127.0.0.1:{free_port()}", "cluster": "test"}]}
+
+    def cluster(i):
+        return {"name": "test", "discovery": "dns", "timeouts": {"connect": f"{i + 1}s"}, "health_check": {"interval": "100ms"},
+                "endpoints": [{"address": f"127.0.0.1:{probes.port}"}, {"address": f"localhost:{free_port()}"}]}
+
+    proxy = start({**config, "clusters": [cluster(0)]})
+    for i in range(1, 8):
+        assert proxy.reload({**config, "clusters": [cluster(i)]})[0] == 200
+    time.sleep(0.3)
+    before = probes.accepted
+    time.sleep(1)
+    assert probes.accepted - before < 20
+    names.stop()
+
+
+def test_endpoints_stay_while_new_names_cannot_be_asked_for(start, serve, tmp_path):
+    """Regression: a host that was renamed while its server was away took all endpoints with it."""
+    server, port = serve(echo), free_port()
+    names = NameServer(tmp_path / "names", {"a.test": ["127.0.0.1"]}, ttl=60)
+    config = {"workers": 1, "health": {"port": free_port()}, "drain": {"timeout": "200ms"},
+              "dns": {"servers": [{"address": f"127.0.0.1:{names.port}"}], "timeout": "100ms", "attempts": 1},
+              "listeners": [{"name": "test", "address": f"127.0.0.1:{port}", "cluster": "test"}]}
+    cluster = {"name": "test", "discovery": "dns", "endpoints": [{"address": f"a.test:{server.port}"}]}
+    proxy = start({**config, "clusters": [{**cluster, "required": True}]})
+    names.stop()
+    cluster["endpoints"] = [{"address": f"b.test:{server.port}"}]
+    assert proxy.reload({**config, "clusters": [cluster]})[0] == 200
+    eventually(lambda: proxy.log().count("cannot be resolved") >= 2, what="both families' failures")
+    time.sleep(0.2)
+    assert exchange(port, b"x") == b"x"
+
+
+def test_a_file_that_met_a_bad_moment_is_tried_again(standing, serve):
+    """Regression: nobody looked at it again. An address is taken, and becomes free."""
+    server, taken = serve(echo), serve(echo)
+    it = standing([server.port])
+    it.proxy.write({**it.config, "listeners": [*it.config["listeners"],
+                                               {"name": "late", "address": f"127.0.0.1:{taken.port}", "cluster": "test"}]})
+    eventually(lambda: "Address already in use" in it.proxy.log(), what="the refusal")
+    taken.close()
+    eventually(lambda: it.proxy.status()["configuration"]["problem"] is None, what="another try")
+    assert exchange(taken.port, b"x") == b"x"
+
+
+def test_a_directory_that_is_never_quiet_does_not_hold_it_up(standing, serve):
+    one, other = serve(greets(b"one")), serve(greets(b"other"))
+    it = standing([one.port])
+    over = threading.Event()
+
+    def scribble():
+        while not over.wait(0.02):
+            with open(os.path.join(it.proxy.directory, "state"), "w", encoding="ascii") as file:
+                file.write("x")
+
+    scribbler = threading.Thread(target=scribble)
+    scribbler.start()
+    try:
+        it.proxy.write({**it.config, "clusters": [it.cluster("test", [other.port])]})
+        eventually(lambda: exchange(it.port) == b"other", what="the new file in force", timeout=3)
+    finally:
+        over.set()
+        scribbler.join()
+
+
+def test_what_inotify_does_not_see_is_noticed_all_the_same(start, serve, tmp_path):
+    """A link further up changes: there is a look every five seconds."""
+    one, other = serve(greets(b"one")), serve(greets(b"other"))
+    port, health_port, home = free_port(), free_port(), tmp_path / "proxy0"
+    for name, endpoint in (("v1", one.port), ("v2", other.port)):
+        (home / name).mkdir(parents=True)
+        (home / name / "o.yaml").write_text(yaml.safe_dump({
+            "version": 1, "health": {"port": health_port}, "admin": {"port": 0}, "log": {"format": "text"}, "drain": {"timeout": "200ms"},
+            "control": {"path": str(home / "control.sock")},
+            "listeners": [{"name": "test", "address": f"127.0.0.1:{port}", "cluster": "test"}], "clusters": [Standing.cluster("test", [endpoint])]}))
+    os.symlink("v1", home / "current")
+    start({}, config_path=str(home / "current" / "o.yaml"))
+    assert exchange(port) == b"one"
+    os.symlink("v2", home / "next")
+    os.rename(home / "next", home / "current")
+    eventually(lambda: exchange(port) == b"other", what="the other directory's file", timeout=8)
+
+
+def test_a_refusal_is_told_once(standing, serve):
+    it = standing([serve(echo).port])
+    it.refuse(workers=7)
+    time.sleep(0.4)
+    assert it.proxy.status()["configuration"]["refused"] == 1
+    assert it.proxy.log().count("reload refused") == 1
+
+
+def test_an_address_may_become_wider_and_narrower(standing, serve):
+    server = serve(echo)
+    it = standing([server.port])
+    for workers_address in ("0.0.0.0", "127.0.0.1", "0.0.0.0"):
+        it.reload(listeners=[{"name": "test", "address": f"{workers_address}:{it.port}", "cluster": "test"}])
+        assert [exchange(it.port, b"x") for _ in range(10)] == [b"x"] * 10
+        assert (exchange_or_none("127.0.0.2", it.port) == b"x") == (workers_address == "0.0.0.0")
+
+
+def exchange_or_none(host, port):
+    try:
+        return exchange(port, b"x", host=host)
+    except OSError:
+        return None
+
+
+def test_totals_never_go_back(standing, serve):
+    server = serve(echo)
+    it = standing([server.port])
+    assert [exchange(it.port, b"x") for _ in range(5)] == [b"x"] * 5
+    it.reload(clusters=[it.cluster("other", [server.port])],
+              listeners=[{"name": "test", "address": f"127.0.0.1:{it.port}", "cluster": "other"}])
+    stats = json.loads(it.proxy.request("GET", "/stats")[1])
+    assert stats["connections"]["opened"] == stats["connections"]["ended"] == 5 and stats["bytes"]["from_client"] == 5
+    assert exchange(it.port, b"x") == b"x"
+    it.proxy.stop()
+    assert "connections: 6 opened; ended: completed 6" in it.proxy.log()
 
 
 def test_a_thousand_reloads_under_load_lose_nothing_and_leak_nothing(standing, serve):

@@ -75,6 +75,23 @@ def test_commands_that_need_every_worker_say_so_and_others_go_on(stuck):
     assert json.loads(proxy.request("GET", "/connections")[1])["total"] == 0
 
 
+def test_takeover_and_undrain_wait_for_every_worker(stuck):
+    proxy, port, thread = stuck
+    with open(proxy.config_path, encoding="utf-8") as file:
+        config = yaml.safe_load(file)
+    config["clusters"][0]["timeouts"] = {"connect": "1s"}
+    assert proxy.reload(config)[0] == 200
+    status, text = proxy.request("POST", "/takeover")
+    assert status == 503 and "try again" in text
+    assert proxy.request("POST", "/drain")[0] == 200
+    time.sleep(0.1)
+    status, text = proxy.request("POST", "/undrain")
+    assert status == 503 and "it goes on draining; try again" in text
+    thread.go_on()
+    eventually(lambda: proxy.request("POST", "/undrain")[0] == 200, what="another try")
+    assert exchange(port, b"x") == b"x"
+
+
 def test_a_log_that_cannot_be_written_holds_up_nothing(programs, serve, tmp_path):
     """Case I14: its disk is full."""
     port, health = free_port(), free_port()

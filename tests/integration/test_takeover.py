@@ -226,6 +226,57 @@ def test_a_new_one_that_dies_half_way_leaves_the_old_one_serving(host):
     eventually(lambda: len(os.listdir(f"/proc/{it.program.pid}/fd")) <= before, what="no descriptor lost")
 
 
+def test_done_without_an_offer_changes_nothing(host):
+    """Regression: one stray request took the proxy off the air."""
+    it = host()
+    done = run(["curl", "-sS", "--unix-socket", it.socket_path, "-X", "POST", "http://outrigger/takeover/done"])
+    assert "first POST /takeover, on the same connection" in done.stdout
+    connection, fds, _ = claim(it.socket_path)
+    done = run(["curl", "-sS", "--unix-socket", it.socket_path, "-X", "POST", "http://outrigger/takeover/done"])
+    assert "on the same connection" in done.stdout, "by somebody else"
+    for fd in fds:
+        os.close(fd)
+    connection.close()
+    assert exchange(it.port, b"x") == b"x" and it.ctl("ready").returncode == 0
+
+
+def test_an_offer_from_before_a_reload_is_void(host, tmp_path):
+    it = host()
+    connection, fds, _ = claim(it.socket_path)
+    (tmp_path / "config0.json").write_text(json.dumps({**it.config, "zone": "b"}))
+    assert it.ctl("reload").stdout.endswith("reloaded\n")
+    connection.sendall(b"POST /takeover/done HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n")
+    assert b"409" in connection.recv(4096)
+    for fd in fds:
+        os.close(fd)
+    connection.close()
+    assert exchange(it.port, b"x") == b"x"
+
+
+def test_a_new_one_that_is_gone_when_it_is_heard_has_not_taken_over(host):
+    """Regression: its last words were obeyed although nobody was there any more."""
+    it = host()
+    connection, fds, _ = claim(it.socket_path)
+    for fd in fds:
+        os.close(fd)
+    it.program.signal(signal.SIGSTOP)
+    connection.sendall(b"POST /takeover/done HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n")
+    connection.close()
+    it.program.signal(signal.SIGCONT)
+    eventually(lambda: "that was about to take over is gone" in it.program.log(), what="its notice")
+    assert exchange(it.port, b"x") == b"x" and it.ctl("ready").returncode == 0
+
+
+def test_another_name_of_the_same_socket_is_the_same_socket(host, tmp_path):
+    """Regression: the socket that had just been taken over was deleted."""
+    it = host()
+    os.symlink(it.socket_path, tmp_path / "link.sock")
+    new = it.start("--takeover", str(tmp_path / "link.sock"))
+    eventually(lambda: in_force(it, new), what="the new one in force")
+    assert it.program.wait(5) == 0
+    assert it.ctl("ready").returncode == 0
+
+
 def test_only_who_may_do_everything_takes_over(host, programs):
     it = host()
     done = run(["setpriv", "--reuid=1000", "--clear-groups", "curl", "-sS", "--unix-socket", it.socket_path, "-X", "POST",

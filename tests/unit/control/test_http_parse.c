@@ -45,6 +45,8 @@ static void test_http_parse_head_refuses_what_is_not_http(void **state)
         { "GET / HTTP/1.1\r\nno colon\r\n\r\n", 400 },
         { "GET / HTTP/1.1\r\n: x\r\n\r\n", 400 },
         { "GET / HTTP/1.1\r\nContent-Length: -1\r\n\r\n", 400 },
+        { "POST / HTTP/1.1\r\nContent-Length : 5\r\n\r\n", 400 }, /* or its body would be another request */
+        { "POST / HTTP/1.1\r\n Content-Length: 5\r\n\r\n", 400 },
         { "GET / HTTP/1.1\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n", 400 },
         { "GET / HTTP/1.1\r\nContent-Length: 65537\r\n\r\n", 413 },
         { "GET / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n", 501 },
