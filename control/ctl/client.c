@@ -123,7 +123,7 @@ int client_request(const char *socket_path, const char *method, const char *path
                    uint64_t timeout_ms, struct client_answer *ret_answer)
 {
     uint64_t deadline_ms = now_ms() + timeout_ms;
-    char request[512 + CLIENT_MOST_BODY_BYTES], *text = NULL;
+    char request[2048 + CLIENT_MOST_BODY_BYTES], *text = NULL;
     size_t length;
     int fd = -1, size, r;
 

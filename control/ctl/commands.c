@@ -40,6 +40,27 @@ int ctl_log_level(const struct ctl_options *options)
     return ctl_ask_and_print(options, "POST", "/log-level", options->command[0]);
 }
 
+int ctl_authz(const struct ctl_options *options)
+{
+    char path[1024] = "/authorization?";
+    size_t length = strlen(path);
+
+    if (!options->command[0] || strcmp(options->command[0], "explain") != 0 || !options->command[1]) {
+        fprintf(stderr, "outriggerctl: authz explain port=PORT [source=ADDRESS] [identity=SPIFFE-ID]\n");
+        return CTL_USAGE;
+    }
+    for (char **word = options->command + 1; *word; word++) {
+        int size = snprintf(path + length, sizeof path - length, "%s&", *word);
+
+        if (strpbrk(*word, " &?\t\r\n") || !strchr(*word, '=') || size < 0 || (size_t)size >= sizeof path - length) {
+            fprintf(stderr, "outriggerctl: authz explain: \"%.80s\" is neither port=, source= nor identity=\n", *word);
+            return CTL_USAGE;
+        }
+        length += (size_t)size;
+    }
+    return ctl_ask_and_print(options, "GET", path, "");
+}
+
 static int change_endpoint(const struct ctl_options *options, const char *verb)
 {
     char path[512];

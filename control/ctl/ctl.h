@@ -29,6 +29,7 @@ int ctl_quit(const struct ctl_options *options);
 int ctl_copy(const struct ctl_options *options);
 int ctl_top(const struct ctl_options *options);
 int ctl_log_level(const struct ctl_options *options);
+int ctl_authz(const struct ctl_options *options);
 int ctl_eject(const struct ctl_options *options);
 int ctl_restore(const struct ctl_options *options);
 int ctl_fault(const struct ctl_options *options);

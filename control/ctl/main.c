@@ -107,6 +107,11 @@ static const struct subcommand subcommands[] = {
       .help = "use an endpoint again, whether a command or its failures have ejected it",
       .words = 2,
       .run = ctl_restore },
+    { .name = "authz",
+      .arguments = "explain port=PORT [source=ADDRESS] [identity=SPIFFE-ID]",
+      .help = "say whether a peer may reach the app's port, and by which rule of `authorization`",
+      .words = UINT_MAX,
+      .run = ctl_authz },
     { .name = "fault",
       .arguments =
           "set CLUSTER [delay=PERCENT:TIME] [refuse=PERCENT] [reset=PERCENT[:BYTES]] [bandwidth=BYTES] | clear CLUSTER",

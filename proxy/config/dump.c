@@ -52,7 +52,7 @@ static void dump_plain_list(const struct field *field, const void *at, struct st
             strbuf_append(text, ", ");
         if (field->type == FIELD_CIDRS)
             strbuf_printf(text, "\"%s\"", cidr_format((const struct cidr *)list.items + i, word));
-        else if (field->type == FIELD_HOSTS || field->type == FIELD_SERVER_NAMES)
+        else if (field->type == FIELD_HOSTS || field->type == FIELD_SERVER_NAMES || field->type == FIELD_IDENTITIES)
             strbuf_printf(text, "\"%s\"", ((const char *const *)list.items)[i]);
         else if (field->type == FIELD_PORTS)
             strbuf_append(text, port_range_format(((const struct port_range *)list.items)[i], word));
@@ -95,6 +95,7 @@ static void dump_scalar(const struct field *field, const void *at, struct strbuf
     case FIELD_PORTS:
     case FIELD_HOSTS:
     case FIELD_SERVER_NAMES:
+    case FIELD_IDENTITIES:
     case FIELD_UIDS:
         dump_plain_list(field, at, text);
         break;
@@ -137,6 +138,7 @@ static bool is_left_out(const struct field *field, const void *at)
     case FIELD_PORTS:
     case FIELD_HOSTS:
     case FIELD_SERVER_NAMES:
+    case FIELD_IDENTITIES:
     case FIELD_LIST:
         memcpy(&list, at, sizeof list);
         return list.count == 0;

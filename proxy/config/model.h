@@ -307,6 +307,19 @@ struct match_rule {
     bool is_remembered; /* the name had it once: what has it now comes first */
 };
 
+enum authorization_action {
+    AUTHORIZATION_ALLOW,
+    AUTHORIZATION_DENY,
+};
+
+/* Matches who fits every list that is not empty. */
+struct authorization_rule {
+    uint64_t action;             /* enum authorization_action */
+    struct name_list identities; /* patterns, see spiffe_id.h */
+    struct port_list ports;      /* the app's */
+    struct cidr_list sources;
+};
+
 struct config {
     struct arena arena; /* owns everything below */
     unsigned further_owners;
@@ -334,7 +347,11 @@ struct config {
         struct match_rule *items; /* every match of every cluster but for hosts, most specific first */
         size_t count;
     } match_rules;
-    const char *defaults_text;         /* `defaults` as it was written, on one line; NULL without */
-    struct cluster_config inbound;     /* captured inbound connections without an entry of their own */
+    struct {
+        struct authorization_rule *items;
+        size_t count;
+    } authorization;               /* inbound; the first that matches decides; with any, who matches none is denied */
+    const char *defaults_text;     /* `defaults` as it was written, on one line; NULL without */
+    struct cluster_config inbound; /* captured inbound connections without an entry of their own */
     struct cluster_config passthrough; /* captured outbound connections that match no cluster */
 };

@@ -41,6 +41,8 @@ static const char *type_name(const struct field *field)
         return "list of host names";
     case FIELD_SERVER_NAMES:
         return "list of server names";
+    case FIELD_IDENTITIES:
+        return "list of SPIFFE IDs";
     case FIELD_UIDS:
         return "list of uids";
     case FIELD_SECTION:

@@ -354,6 +354,43 @@ static const struct field listener_fields[] = {
 };
 static const struct section listener_section = { .size = sizeof(struct listener_config), FIELDS(listener_fields) };
 
+static const char *const authorization_actions[] = { "allow", "deny", NULL };
+
+static const struct field authorization_fields[] = {
+    { .key = "action",
+      .type = FIELD_ENUM,
+      .presence = PRESENCE_REQUIRED,
+      .offset = offsetof(struct authorization_rule, action),
+      .names = authorization_actions,
+      .reload = RELOAD_AT_ONCE,
+      .doc = "What becomes of who matches." },
+    { .key = "identities",
+      .type = FIELD_IDENTITIES,
+      .offset = offsetof(struct authorization_rule, identities),
+      .min = 1,
+      .max = 1024,
+      .reload = RELOAD_AT_ONCE,
+      .doc =
+          "SPIFFE IDs, proven by mutual TLS; `*` stands for one whole segment of the path. A plaintext peer has none "
+          "and matches none. Left out: everybody." },
+    { .key = "ports",
+      .type = FIELD_PORTS,
+      .offset = offsetof(struct authorization_rule, ports),
+      .min = 1,
+      .max = 1024,
+      .reload = RELOAD_AT_ONCE,
+      .doc = "The app's ports. Left out: all." },
+    { .key = "sources",
+      .type = FIELD_CIDRS,
+      .offset = offsetof(struct authorization_rule, sources),
+      .min = 1,
+      .max = 1024,
+      .reload = RELOAD_AT_ONCE,
+      .doc = "Where the connection comes from. Left out: everywhere." },
+};
+static const struct section authorization_section = { .size = sizeof(struct authorization_rule),
+                                                      FIELDS(authorization_fields) };
+
 static const struct field root_fields[] = {
     { .key = "version",
       .type = FIELD_NUMBER,
@@ -435,6 +472,14 @@ static const struct field root_fields[] = {
       .max = 256,
       .reload = RELOAD_NEW_CONNECTIONS,
       .doc = "Plain listeners, with no interception." },
+    { .key = "authorization",
+      .type = FIELD_LIST,
+      .offset = offsetof(struct config, authorization),
+      .max = 4096,
+      .section = &authorization_section,
+      .reload = RELOAD_AT_ONCE,
+      .doc = "Who may reach the app through inbound interception. The first rule that matches decides; with any rule "
+             "there, who matches none is denied, the kubelet's probes too. Without rules everybody may." },
     { .key = "defaults",
       .type = FIELD_SECTION,
       .offset = offsetof(struct config, defaults_text),

@@ -26,6 +26,7 @@ enum field_type {
     FIELD_HOSTS,        /* struct name_list: names of hosts, in small letters */
     FIELD_SERVER_NAMES, /* the same, and `*.NAME` */
     FIELD_UIDS,         /* struct uid_rules */
+    FIELD_IDENTITIES,   /* struct name_list: SPIFFE IDs, a star for a whole segment */
     FIELD_SECTION,      /* a struct of its own, described by `section` */
     FIELD_LIST,         /* { items, count } of such structs */
 };

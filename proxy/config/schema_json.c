@@ -81,6 +81,8 @@ static json_t *describe_type(const struct field *field)
         return describe_plain_list(field, describe_text("^[0-9A-Za-z._-]+$"));
     case FIELD_SERVER_NAMES:
         return describe_plain_list(field, describe_text("^(\\*\\.)?[0-9A-Za-z._-]+$"));
+    case FIELD_IDENTITIES:
+        return describe_plain_list(field, describe_text("^spiffe://[0-9a-z._-]+(/([0-9A-Za-z._-]+|\\*))*$"));
     case FIELD_UIDS:
         return describe_plain_list(field, json_pack("{s:[{s:[s, s]}, {s:s, s:i}]}", "anyOf", "enum", "any", "own",
                                                     "type", "integer", "minimum", 0));

@@ -215,8 +215,7 @@ static void check_clusters(const struct validate *validate)
         const struct cluster_config *cluster = &config->clusters.items[i];
         char path[MOST_PATH];
 
-        if (cluster->name && (strcmp(cluster->name, "inbound") == 0 || strcmp(cluster->name, "passthrough") == 0 ||
-                              strncmp(cluster->name, "inbound:", strlen("inbound:")) == 0)) {
+        if (cluster->name && (strcmp(cluster->name, "inbound") == 0 || strcmp(cluster->name, "passthrough") == 0)) {
             snprintf(path, sizeof path, "clusters[%zu].name", i);
             validate_complain(validate, path, "\"%s\" is a built-in cluster's name; choose another", cluster->name);
         }

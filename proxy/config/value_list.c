@@ -10,6 +10,7 @@
 #include "base/units.h"
 #include "proxy/config/model.h"
 #include "proxy/config/value.h"
+#include "proxy/tls/spiffe_id.h"
 
 /* Every { items, count } of the model has this shape. */
 struct any_list {
@@ -25,6 +26,7 @@ bool value_list_is_one(const struct field *field)
     case FIELD_UIDS:
     case FIELD_HOSTS:
     case FIELD_SERVER_NAMES:
+    case FIELD_IDENTITIES:
         return true;
     default:
         return false;
@@ -88,6 +90,23 @@ static int parse_host(const struct field *field, const char *text, struct arena 
     return 0;
 }
 
+static int parse_identity(const char *text, struct arena *arena, void *item, char *problem)
+{
+    struct spiffe_id pattern;
+    const char *why;
+    char *copy;
+
+    if (spiffe_pattern_parse(text, strlen(text), &pattern, &why) < 0) {
+        snprintf(problem, VALUE_PROBLEM_SIZE, "\"%.128s\" is no SPIFFE ID: %s", text, why);
+        return -EINVAL;
+    }
+    copy = arena_copy_text(arena, text, strlen(text));
+    if (!copy)
+        return -ENOMEM;
+    memcpy(item, &copy, sizeof copy);
+    return 0;
+}
+
 static int parse_item(const struct field *field, const char *text, struct arena *arena, void *item, char *problem)
 {
     const char *why;
@@ -108,6 +127,8 @@ static int parse_item(const struct field *field, const char *text, struct arena 
     case FIELD_HOSTS:
     case FIELD_SERVER_NAMES:
         return parse_host(field, text, arena, item, problem);
+    case FIELD_IDENTITIES:
+        return parse_identity(text, arena, item, problem);
     default:
         return parse_uid(text, item, problem);
     }
@@ -122,6 +143,7 @@ static size_t item_size(const struct field *field)
         return sizeof(struct port_range);
     case FIELD_HOSTS:
     case FIELD_SERVER_NAMES:
+    case FIELD_IDENTITIES:
         return sizeof(const char *);
     default:
         return sizeof(struct uid_rule);

@@ -6,6 +6,7 @@
 
 #include "base/interception.h"
 #include "proxy/conn/announce.h"
+#include "proxy/conn/authorize.h"
 #include "proxy/conn/conn.h"
 #include "proxy/conn/connect.h"
 #include "proxy/conn/peek.h"
@@ -104,7 +105,11 @@ void routing_begin(struct conn *conn, const struct listener *listener)
         return;
     }
     if (conn->direction == DIRECTION_INBOUND) {
-        go_to(conn, cluster_set_match_inbound(clusters, sockaddr_port(&conn->original.any)));
+        conn_enter_cluster(conn, cluster_set_match_inbound(clusters, sockaddr_port(&conn->original.any)));
+        if (authorize_allows(conn))
+            connect_begin(conn);
+        else
+            conn_end(conn, END_DENIED);
         return;
     }
     rule = route_find(router_view_get(&conn->worker->routes, &clusters->router), &conn->original.any);

@@ -46,6 +46,7 @@
       "The upstream acknowledged nothing for timeouts.dead_peer.")                                                  \
     X(NOT_INTERCEPTED, "not_intercepted", TRANSPORT_CLOSE_RESET,                                                    \
       "It came to a capture port directly; there is no original destination.")                                      \
+    X(DENIED, "denied", TRANSPORT_CLOSE_RESET, "The rules of authorization do not allow it.")                       \
     X(PROXY_PROTOCOL, "proxy_protocol", TRANSPORT_CLOSE_RESET,                                                      \
       "No valid PROXY header came first, within three seconds.")                                                    \
     X(LOOP, "loop", TRANSPORT_CLOSE_RESET, "Its destination is one of the proxy's own capture ports.")              \

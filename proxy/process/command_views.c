@@ -3,15 +3,18 @@
 #include <dirent.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/macros.h"
+#include "base/units.h"
 #include "proxy/observe/prometheus.h"
 #include "proxy/observe/stats.h"
 #include "proxy/observe/status.h"
+#include "proxy/policy/authorization.h"
 #include "proxy/process/configuration.h"
 #include "proxy/process/process.h"
 #include "proxy/worker/listing.h"
@@ -208,4 +211,70 @@ void command_stats(void *owner, const struct http_request *request, struct http_
         response->content_type = JSON;
         stats_append_json(&stats, &response->body);
     }
+}
+
+/* Copies the value of one word of the query, `name=value`; returns whether it is there. */
+static bool query_get(const char *query, const char *name, char *value, size_t size)
+{
+    size_t length = strlen(name);
+
+    for (const char *word = query; *word; word += strcspn(word, "&"), word += *word == '&') {
+        if (strncmp(word, name, length) != 0 || word[length] != '=')
+            continue;
+        return (size_t)snprintf(value, size, "%.*s", (int)strcspn(word + length + 1, "&"), word + length + 1) < size;
+    }
+    return false;
+}
+
+/* Fills in the subject from the query. Returns NULL, or what is wrong. */
+static const char *read_subject(const char *query, struct authorization_subject *subject, union inet_address *source,
+                                struct spiffe_id *identity, char *text)
+{
+    char word[SPIFFE_ID_MOST_BYTES + 1];
+    const char *problem;
+    uint64_t port;
+
+    if (!query_get(query, "port", word, sizeof word) || units_parse_number(word, &port) < 0 || port < 1 || port > 65535)
+        return "port=NUMBER, the app's, must be given";
+    subject->port = (uint16_t)port;
+    if (query_get(query, "source", word, sizeof word)) {
+        if (sockaddr_parse_host(word, 0, source) < 0)
+            return "source=ADDRESS: that is no address";
+        subject->source = &source->any;
+    }
+    if (query_get(query, "identity", text, SPIFFE_ID_MOST_BYTES + 1)) {
+        if (spiffe_id_parse(text, strlen(text), identity, &problem) < 0)
+            return problem;
+        subject->identity = identity;
+    }
+    return NULL;
+}
+
+void command_explain_authorization(void *owner, const struct http_request *request, struct http_response *response)
+{
+    const struct config *config = ((const struct process *)owner)->snapshot->config;
+    union inet_address source = { 0 };
+    struct authorization_subject subject = { .source = &source.any };
+    char text[SPIFFE_ID_MOST_BYTES + 1];
+    struct spiffe_id identity;
+    const char *problem = read_subject(request->query, &subject, &source, &identity, text), *verdict;
+    size_t rule;
+
+    if (problem) {
+        response->status = 400;
+        strbuf_printf(&response->body, "%s\n", problem);
+        return;
+    }
+    verdict = authorization_allows(config, &subject, &rule) ? "allow" : "deny";
+    if (!request->wants_text) {
+        response->content_type = JSON;
+        if (rule == AUTHORIZATION_NO_RULE)
+            strbuf_printf(&response->body, "{\"verdict\": \"%s\", \"rule\": null}\n", verdict);
+        else
+            strbuf_printf(&response->body, "{\"verdict\": \"%s\", \"rule\": %zu}\n", verdict, rule);
+    } else if (rule != AUTHORIZATION_NO_RULE)
+        strbuf_printf(&response->body, "%s: authorization[%zu] matches first\n", verdict, rule);
+    else
+        strbuf_printf(&response->body, "%s: %s\n", verdict,
+                      config->authorization.count > 0 ? "no rule matches" : "there are no rules");
 }

@@ -8,4 +8,5 @@ void command_clusters(void *owner, const struct http_request *request, struct ht
 void command_connections(void *owner, const struct http_request *request, struct http_response *response);
 void command_config(void *owner, const struct http_request *request, struct http_response *response);
 void command_stats(void *owner, const struct http_request *request, struct http_response *response);
+void command_explain_authorization(void *owner, const struct http_request *request, struct http_response *response);
 void command_metrics(void *owner, const struct http_request *request, struct http_response *response);

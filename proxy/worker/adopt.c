@@ -1,6 +1,7 @@
 #include "proxy/worker/adopt.h"
 
 #include "base/macros.h"
+#include "proxy/conn/authorize.h"
 #include "proxy/conn/conn.h"
 #include "proxy/worker/accept.h"
 #include "proxy/worker/worker.h"
@@ -55,6 +56,8 @@ void adopt_snapshot(struct worker *worker)
             change_connection(CONTAINER_OF(node, struct conn, in_worker), before, now);
         router_view_done(&worker->routes);
         snapshot_unref(before);
+        if (now->config->authorization.count > 0)
+            authorize_again(worker);
     }
     worker->means.most_queued = now->config->limits.buffer_per_connection_bytes;
     accept_begin(worker);

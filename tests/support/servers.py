@@ -9,15 +9,25 @@ import time
 from .processes import Program, eventually
 
 
+_given = set()
+
+
 def free_port(family=socket.AF_INET, host="127.0.0.1"):
-    """Below the range that outgoing connections get theirs from, so that none of them takes it before it is used."""
+    """
+    Below the range that outgoing connections get theirs from, so that none of them takes it before it is used; and another one
+    each time, since a port that was given out may not be listened on yet.
+    """
     while True:
+        port = random.randrange(16384, 32768)
+        if port in _given and len(_given) < 12000:
+            continue
         with socket.socket(family) as probe:
             try:
-                probe.bind((host, random.randrange(16384, 32768)))
+                probe.bind((host, port))
             except OSError:
                 continue
-            return probe.getsockname()[1]
+        _given.add(port)
+        return port
 
 
 class Server:
