@@ -279,6 +279,11 @@ static void tell_endings(const struct process *process)
 
 static void end(struct process *process)
 {
+    sigset_t all;
+
+    /* It ends already, in good order: one more SIGTERM must not make that a death by a signal. */
+    sigfillset(&all);
+    pthread_sigmask(SIG_BLOCK, &all, NULL);
     for (unsigned i = 0; i < process->workers_ready; i++)
         worker_ask_to_stop(&process->shared.workers[i]);
     for (unsigned i = 0; i < process->workers_ready; i++)
