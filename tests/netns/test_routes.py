@@ -61,7 +61,11 @@ def routed(pods, start, programs, tmp_path):
 
     def ask(host, port, data=b"", chunks=None, pause=0.0):
         def inside():
-            with connect(port, host) as client:
+            try:
+                client = connect(port, host)
+            except ConnectionResetError:  # it was refused at once
+                return b"", "reset"
+            with client:
                 try:
                     for chunk in chunks or [data]:
                         client.sendall(chunk)
