@@ -33,7 +33,7 @@ def free_port(family=socket.AF_INET, host="127.0.0.1"):
 class Server:
     """Serves each connection with `serve(connection)` in a thread of its own."""
 
-    def __init__(self, serve, host="127.0.0.1", port=0, family=socket.AF_INET, path=None, backlog=128, receive_buffer=None):
+    def __init__(self, serve, host="127.0.0.1", port=0, family=socket.AF_INET, path=None, backlog=1024, receive_buffer=None):
         self.serve = serve
         self.listener = socket.socket(socket.AF_UNIX if path else family)
         if not path:
