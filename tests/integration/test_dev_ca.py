@@ -1,5 +1,6 @@
 """tools/dev-ca makes what a sidecar is given in a cluster, as openssl sees it, and replaces it in one step."""
 
+import contextlib
 import os
 import stat
 import sys
@@ -74,10 +75,8 @@ def test_hostile_certificates_are_what_they_say(tmp_path):
         directory = tmp_path / "hostile" / name
         if not name.endswith("malformed"):
             assert openssl("pkey", "-in", directory / "tls.key", "-pubout") == openssl("x509", "-in", directory / "tls.crt", "-noout", "-pubkey")
-        try:
+        with contextlib.suppress(Failed):
             openssl("verify", "-x509_strict", "-crl_check_all", "-CRLfile", tmp_path / "hostile" / "crl.pem", "-CAfile", root.certificate,
                     "-untrusted", directory / "tls.crt", directory / "tls.crt")
             passed.add(name)
-        except Failed:
-            pass
     assert passed == PASS_OPENSSL

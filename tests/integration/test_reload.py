@@ -10,7 +10,7 @@ import time
 import pytest
 import yaml
 
-from tests.support.clients import connect, ending, exchange, served
+from tests.support.clients import Load, connect, ending, exchange, served
 from tests.support.dns import NameServer
 from tests.support.outrigger import built_programs
 from tests.support.processes import eventually, run
@@ -518,21 +518,7 @@ def test_a_thousand_reloads_under_load_lose_nothing_and_leak_nothing(standing, s
     one, other = serve(echo, backlog=1024), serve(echo, backlog=1024)
     count = int(os.environ.get("OUTRIGGER_RELOADS", "100"))
     it = standing([one.port])
-    long_lived, problems, exchanged = served(it.port), [], [0]
-    over = threading.Event()
-
-    def load():
-        while not over.is_set():
-            try:
-                assert exchange(it.port, b"hello") == b"hello"
-                exchanged[0] += 1
-            except Exception as error:  # pylint: disable=broad-except
-                problems.append(error)
-                return
-
-    threads = [threading.Thread(target=load) for _ in range(4)]
-    for thread in threads:
-        thread.start()
+    long_lived, load = served(it.port), Load(it.port, 4)
     listeners = it.config["listeners"]
     second = [*listeners, {"name": "second", "address": f"127.0.0.1:{free_port()}", "cluster": "more"}]
     before = None
@@ -542,10 +528,8 @@ def test_a_thousand_reloads_under_load_lose_nothing_and_leak_nothing(standing, s
                   listeners=second if i % 3 else listeners)
         if i == count // 5:
             before = resident(it.proxy.pid), descriptors(it.proxy.pid)
-    over.set()
-    for thread in threads:
-        thread.join()
-    assert not problems and exchanged[0] > count
+    load.stop()
+    assert not load.problems and load.exchanged > count
     long_lived.sendall(b"x")
     assert long_lived.recv(1) == b"x"
     long_lived.close()

@@ -6,12 +6,11 @@ import json
 import os
 import signal
 import socket
-import threading
 import time
 
 import pytest
 
-from tests.support.clients import connect, ending, exchange, served
+from tests.support.clients import Load, connect, ending, exchange, served
 from tests.support.processes import Program, eventually, run
 from tests.support.servers import echo, free_port
 
@@ -78,20 +77,7 @@ def in_force(host, program):
 
 def test_five_in_a_row_under_load_lose_nothing(host):
     it = host()
-    problems, exchanged, over = [], [0], threading.Event()
-
-    def load():
-        while not over.is_set():
-            try:
-                assert exchange(it.port, b"hello") == b"hello"
-                exchanged[0] += 1
-            except Exception as error:  # pylint: disable=broad-except
-                problems.append(error)
-                return
-
-    threads = [threading.Thread(target=load) for _ in range(8)]
-    for thread in threads:
-        thread.start()
+    load = Load(it.port, 8)
     sessions, old = [], it.program
     for _ in range(5):
         sessions.append(served(it.port))
@@ -101,10 +87,8 @@ def test_five_in_a_row_under_load_lose_nothing(host):
         assert old.is_running(), "it has a session"
         old = new
     time.sleep(0.3)
-    over.set()
-    for thread in threads:
-        thread.join()
-    assert not problems and exchanged[0] > 500
+    load.stop()
+    assert not load.problems and load.exchanged > 500
     for session in sessions:
         session.sendall(b"x")
         assert session.recv(1) == b"x"

@@ -4,6 +4,7 @@ import errno
 import select
 import socket
 import struct
+import threading
 import time
 
 from .servers import receive_all
@@ -92,3 +93,28 @@ def seconds(function):
     begun = time.monotonic()
     value = function()
     return time.monotonic() - begun, value
+
+
+class Load:
+    """Exchanges in several threads, one after the other, until it is stopped or one of them fails."""
+
+    def __init__(self, port, threads):
+        self.port, self.exchanged, self.problems = port, 0, []
+        self._over = threading.Event()
+        self._threads = [threading.Thread(target=self._run, daemon=True) for _ in range(threads)]
+        for thread in self._threads:
+            thread.start()
+
+    def _run(self):
+        while not self._over.is_set():
+            try:
+                assert exchange(self.port, b"hello") == b"hello"
+                self.exchanged += 1
+            except Exception as error:  # pylint: disable=broad-except
+                self.problems.append(error)
+                return
+
+    def stop(self):
+        self._over.set()
+        for thread in self._threads:
+            thread.join()
