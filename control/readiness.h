@@ -13,6 +13,7 @@
     X(CONFIGURATION, "configuration") \
     X(LISTENERS, "listeners")         \
     X(INTERCEPTION, "interception")   \
+    X(CERTIFICATES, "certificates")   \
     X(ENDPOINTS, "endpoints")         \
     X(DRAINING, "draining")
 

@@ -10,6 +10,8 @@
 #include "proxy/conn/conn_state.h"
 #include "proxy/observe/end_reason.h"
 #include "proxy/process/commands.h"
+#include "proxy/tls/mesh.h"
+#include "proxy/tls/tls_problem.h"
 
 static const char notice[] = "<!-- Made by tools/generate-docs; change the code instead. -->\n";
 
@@ -52,6 +54,23 @@ static void print_end_reasons(void)
     for (enum end_reason reason = 0; reason < END_REASON_COUNT; reason++)
         printf("| `%s` | %s | %s |\n", end_reason_name(reason),
                end_reason_closing(reason) == TRANSPORT_CLOSE ? "FIN" : "RST", end_reason_meaning(reason));
+}
+
+static void print_tls_problems(void)
+{
+    printf("# TLS problems\n\n%s\n"
+           "What was wrong with a handshake: the `problem` label of `outrigger_tls_handshakes_total`, the keys of "
+           "`handshakes` in\n"
+           "`/identity`, and a word of the line in the log, which says more.\n\n"
+           "| problem | meaning |\n| --- | --- |\n",
+           notice);
+    for (enum tls_problem problem = 0; problem < TLS_PROBLEM_COUNT; problem++)
+        printf("| `%s` | %s |\n", tls_problem_name(problem), tls_problem_meaning(problem));
+    printf("\n## Status bytes\n\nWhat a sidecar tells another once its app was dialled; "
+           "[mesh-protocol.md](mesh-protocol.md).\n\n| byte | name | meaning |\n| --- | --- | --- |\n");
+#define X(constant, byte, name, meaning) printf("| %d | `%s` | %s |\n", byte, name, meaning);
+    MESH_STATUSES(X)
+#undef X
 }
 
 #define BIT(state) (1u << CONN_##state)
@@ -225,6 +244,7 @@ static const struct {
     { "configuration", print_configuration },         { "end-reasons", print_end_reasons },
     { "connection-states", print_connection_states }, { "init-options", print_init_options },
     { "control-requests", print_control_requests },   { "openapi", print_openapi },
+    { "tls-problems", print_tls_problems },
 };
 
 int main(int argc, char **argv)

@@ -8,6 +8,7 @@ import pytest
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
+from tests.support.mesh import Mesh  # noqa: E402
 from tests.support.namespaces import Namespace, join  # noqa: E402
 from tests.support.outrigger import Outrigger, copy_programs  # noqa: E402
 from tests.support.servers import Server, free_port  # noqa: E402
@@ -126,3 +127,11 @@ def pytest_collection_modifyitems(items):
     for item in items:
         if "/netns/" in str(item.path):
             item.add_marker(pytest.mark.skip(reason="network namespaces with addresses of their own need root"))
+
+
+@pytest.fixture
+def mesh(pods, start, programs, tmp_path):
+    """Two pods with certificates; the test starts their sidecars."""
+    made = Mesh(pods, start, programs, open_to_all(tmp_path))
+    yield made
+    made.close()

@@ -78,6 +78,7 @@ static int init_field(struct decode *decode, const struct field *field, void *ba
         memcpy(at, &value, sizeof value);
         return 0;
     case FIELD_PATH:
+    case FIELD_TRUST_DOMAIN:
     case FIELD_TEXT:
     case FIELD_UIDS:
         return field->def_text ? value_set_default(field, decode->arena, at) : 0;
@@ -113,6 +114,9 @@ static int begin_cluster(struct decode *decode, const struct section *section, s
     decode->muted = true;
     r = decode_section(decode, &schema_defaults, decode->defaults, cluster);
     decode->muted = false;
+    /* The app beside the proxy is no sidecar, and nothing is known of an original destination. */
+    if (section->is_inbound || (discovery == DISCOVERY_ORIGINAL_DESTINATION && cluster->tls.mode == UPSTREAM_TLS_AUTO))
+        cluster->tls.mode = UPSTREAM_TLS_DISABLED;
     return r;
 }
 
@@ -342,6 +346,29 @@ static int keep_defaults(struct decode *decode, struct config *config)
     return config->defaults_text ? 0 : -ENOMEM;
 }
 
+/* What holds for the clients of each inbound cluster; nobody can speak TLS to who has no identity. */
+static void resolve_client_tls(struct config *config)
+{
+    struct inbound_tls_config inherited = config->intercept.inbound.tls;
+
+    if (inherited.mode == INBOUND_TLS_PERMISSIVE && !config->identity.present)
+        inherited.mode = INBOUND_TLS_DISABLED;
+    config->inbound.client_tls = inherited;
+    config->inbound.tls.mode = UPSTREAM_TLS_DISABLED;
+    for (size_t i = 0; i < config->intercept.inbound.ports.count; i++) {
+        struct inbound_port_config *entry = &config->intercept.inbound.ports.items[i];
+        struct inbound_tls_config *own = &entry->cluster.client_tls;
+
+        *own = inherited;
+        if (entry->tls.mode != INBOUND_TLS_INHERIT)
+            own->mode = entry->tls.mode;
+        if (entry->tls.detect_ms != CONFIG_AUTO)
+            own->detect_ms = entry->tls.detect_ms;
+        if (own->mode == INBOUND_TLS_PERMISSIVE && !config->identity.present)
+            own->mode = INBOUND_TLS_DISABLED;
+    }
+}
+
 static const struct node empty_document = { .kind = NODE_SCALAR, .plain = true, .text = "", .line = 1, .column = 1 };
 
 int config_decode_section(const struct section *section, const struct node *root, struct arena *arena, void *base,
@@ -376,6 +403,8 @@ int config_decode(const struct node *root, struct config *config, struct report 
         r = make_built_in(&decode, "passthrough", &config->passthrough);
     if (r == 0)
         r = name_inbound_clusters(&decode, &config->intercept);
+    if (r == 0)
+        resolve_client_tls(config);
     strbuf_done(&decode.path);
     return r;
 }

@@ -82,6 +82,8 @@ static void dump_scalar(const struct field *field, const void *at, struct strbuf
     case FIELD_TEXT:
     case FIELD_NAME:
     case FIELD_PATH:
+    case FIELD_IDENTITY:
+    case FIELD_TRUST_DOMAIN:
         memcpy(&string, at, sizeof string);
         node_write_quoted(string, text);
         break;
@@ -132,6 +134,8 @@ static bool is_left_out(const struct field *field, const void *at)
     switch (field->type) {
     case FIELD_TEXT: /* pointers */
     case FIELD_NAME:
+    case FIELD_PATH:
+    case FIELD_IDENTITY:
         memcpy(&present, at, sizeof present);
         return present == 0;
     case FIELD_CIDRS:

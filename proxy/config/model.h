@@ -43,6 +43,7 @@ enum retry_cause {
     RETRY_ON_TIMEOUT = 1 << 1,
     RETRY_ON_UNREACHABLE = 1 << 2,
     RETRY_ON_RESET_BEFORE_REPLY = 1 << 3,
+    RETRY_ON_TLS = 1 << 4,
 };
 
 /* Bits of outlier_config.on. */
@@ -51,6 +52,22 @@ enum outlier_cause {
     OUTLIER_ON_RESET_BEFORE_REQUEST = 1 << 1,
     OUTLIER_ON_RESET_BEFORE_REPLY = 1 << 2,
     OUTLIER_ON_FIRST_BYTE_TIMEOUT = 1 << 3,
+    OUTLIER_ON_TLS = 1 << 4,
+};
+
+/* How endpoints are spoken to. */
+enum upstream_tls_mode {
+    UPSTREAM_TLS_DISABLED,
+    UPSTREAM_TLS_MUTUAL,
+    UPSTREAM_TLS_AUTO, /* mutual where the endpoint can */
+};
+
+/* What clients of the app may speak. */
+enum inbound_tls_mode {
+    INBOUND_TLS_DISABLED,   /* nothing is looked at */
+    INBOUND_TLS_PERMISSIVE, /* the mesh's TLS, or anything else */
+    INBOUND_TLS_STRICT,     /* the mesh's TLS only */
+    INBOUND_TLS_INHERIT,    /* of a port: as intercept.inbound.tls says */
 };
 
 enum proxy_protocol {
@@ -121,6 +138,7 @@ struct limits_config {
     uint64_t max_connections; /* CONFIG_AUTO: from the descriptors at hand */
     uint64_t buffer_memory_bytes;
     uint64_t buffer_per_connection_bytes; /* each direction */
+    uint64_t tls_handshakes;              /* of clients, at one time */
 };
 
 struct drain_config {
@@ -208,6 +226,17 @@ struct faults_config {
     uint64_t bandwidth; /* bytes a second, 0 = no limit */
 };
 
+struct upstream_tls_config {
+    uint64_t mode;                    /* enum upstream_tls_mode */
+    struct name_list peer_identities; /* patterns, see spiffe_id.h; none: the own trust domain */
+    uint64_t allow_plaintext;         /* while a name of `match` is not resolved */
+};
+
+struct inbound_tls_config {
+    uint64_t mode; /* enum inbound_tls_mode */
+    uint64_t detect_ms, handshake_timeout_ms;
+};
+
 /* An address, or a name and a port. */
 struct host_address {
     union sockaddr_any address; /* AF_UNSPEC with a name */
@@ -241,6 +270,8 @@ struct cluster_config {
     uint64_t close_on_unhealthy, close_on_removal;
     uint64_t required;       /* for readiness */
     uint64_t proxy_protocol; /* enum proxy_protocol: what its endpoints are told */
+    struct upstream_tls_config tls;
+    struct inbound_tls_config client_tls; /* of inbound clusters: what holds for their ports; no keys of the cluster */
     struct faults_config faults;
 };
 
@@ -265,6 +296,9 @@ struct listener_config {
 
 struct inbound_port_config {
     struct port_list ports;
+    struct {
+        uint64_t mode, detect_ms; /* INBOUND_TLS_INHERIT, CONFIG_AUTO: those of intercept.inbound.tls */
+    } tls;
     struct cluster_config cluster;
 };
 
@@ -279,6 +313,7 @@ struct intercept_config {
         uint64_t port;
         uint64_t mode; /* enum inbound_mode */
         uint64_t tproxy_mark;
+        struct inbound_tls_config tls;
         struct {
             struct inbound_port_config *items;
             size_t count;
@@ -305,6 +340,25 @@ struct match_rule {
     uint32_t order;     /* of its `match` in the file */
     bool is_resolved;   /* its block came out of a host's name */
     bool is_remembered; /* the name had it once: what has it now comes first */
+};
+
+/* The roots of another trust domain. */
+struct federation_config {
+    const char *trust_domain;
+    const char *trust_bundle; /* a path */
+};
+
+/* Who this workload is, and whom it trusts. Paths of PEM files. */
+struct identity_config {
+    uint64_t present;
+    const char *certificate, *private_key, *trust_bundle;
+    const char *crl; /* NULL: none */
+    const char *trust_domain;
+    const char *spiffe_id; /* that the certificate must have; NULL: any of the trust domain */
+    struct {
+        struct federation_config *items;
+        size_t count;
+    } federation;
 };
 
 enum authorization_action {
@@ -335,6 +389,7 @@ struct config {
     struct takeover_config takeover;
     struct dns_config dns;
     struct intercept_config intercept;
+    struct identity_config identity;
     struct {
         struct listener_config *items;
         size_t count;

@@ -43,6 +43,10 @@ static const char *type_name(const struct field *field)
         return "list of server names";
     case FIELD_IDENTITIES:
         return "list of SPIFFE IDs";
+    case FIELD_IDENTITY:
+        return "SPIFFE ID";
+    case FIELD_TRUST_DOMAIN:
+        return "trust domain";
     case FIELD_UIDS:
         return "list of uids";
     case FIELD_SECTION:
@@ -114,6 +118,7 @@ static void describe_default(const struct field *field, struct strbuf *text)
         break;
     case FIELD_TEXT:
     case FIELD_PATH:
+    case FIELD_TRUST_DOMAIN:
     case FIELD_UIDS:
         if (field->def_text)
             strbuf_printf(text, "`%s`", field->def_text);

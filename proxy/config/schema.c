@@ -13,6 +13,8 @@ static const char *const log_levels[] = { "error", "warning", "info", "debug", N
 static const char *const log_formats[] = { "json", "text", NULL };
 static const char *const unmatched_policies[] = { "passthrough", "refuse", NULL };
 static const char *const inbound_modes[] = { "redirect", "tproxy", NULL };
+static const char *const inbound_tls_modes[] = { "disabled", "permissive", "strict", "inherit", NULL };
+static const char *const all_inbound_tls_modes[] = { "disabled", "permissive", "strict", NULL };
 
 static const struct field log_fields[] = {
     { .key = "level",
@@ -132,6 +134,15 @@ static const struct field limits_fields[] = {
       .def = 256 * KIB,
       .reload = RELOAD_AT_ONCE,
       .doc = "The most of that memory that one direction of one connection may hold." },
+    { .key = "tls_handshakes",
+      .type = FIELD_NUMBER,
+      .offset = offsetof(struct limits_config, tls_handshakes),
+      .min = 1,
+      .max = 100000,
+      .def = 512,
+      .reload = RELOAD_AT_ONCE,
+      .doc = "TLS handshakes of clients under way at one time. Further ones wait, as long as "
+             "`intercept.inbound.tls.handshake_timeout` lets them. A handshake counts once its ClientHello is there." },
 };
 static const struct section limits_section = { .size = sizeof(struct limits_config), FIELDS(limits_fields) };
 
@@ -177,6 +188,27 @@ static const struct field takeover_fields[] = {
 };
 static const struct section takeover_section = { .size = sizeof(struct takeover_config), FIELDS(takeover_fields) };
 
+#define PORT_TLS_OFFSET(member) \
+    (offsetof(struct inbound_port_config, tls.member) - offsetof(struct inbound_port_config, tls))
+static const struct field port_tls_fields[] = {
+    { .key = "mode",
+      .type = FIELD_ENUM,
+      .offset = PORT_TLS_OFFSET(mode),
+      .names = inbound_tls_modes,
+      .def = INBOUND_TLS_INHERIT,
+      .reload = RELOAD_NEW_CONNECTIONS,
+      .doc = "`inherit`: that of `intercept.inbound.tls`." },
+    { .key = "detect",
+      .type = FIELD_DURATION,
+      .offset = PORT_TLS_OFFSET(detect_ms),
+      .max = MINUTE,
+      .def = CONFIG_AUTO,
+      .keyword = "inherit",
+      .reload = RELOAD_NEW_CONNECTIONS,
+      .doc = "`inherit`: that of `intercept.inbound.tls`." },
+};
+static const struct section port_tls_section = { FIELDS(port_tls_fields) };
+
 static const struct field inbound_port_fields[] = {
     { .key = "ports",
       .type = FIELD_PORTS,
@@ -186,6 +218,11 @@ static const struct field inbound_port_fields[] = {
       .max = 1024,
       .reload = RELOAD_NEW_CONNECTIONS,
       .doc = "The app's ports that the entry is for." },
+    { .key = "tls",
+      .type = FIELD_SECTION,
+      .offset = offsetof(struct inbound_port_config, tls),
+      .section = &port_tls_section,
+      .doc = "What their clients may speak." },
     { .key = "cluster",
       .type = FIELD_SECTION,
       .offset = offsetof(struct inbound_port_config, cluster),
@@ -264,6 +301,37 @@ static const struct field outbound_fields[] = {
 };
 static const struct section outbound_section = { FIELDS(outbound_fields) };
 
+static const struct field inbound_tls_fields[] = {
+    { .key = "mode",
+      .type = FIELD_ENUM,
+      .offset = offsetof(struct inbound_tls_config, mode),
+      .names = all_inbound_tls_modes,
+      .def = INBOUND_TLS_PERMISSIVE,
+      .reload = RELOAD_NEW_CONNECTIONS,
+      .doc = "`strict`: only peers with the mesh's mutual TLS (docs/mesh-protocol.md). `permissive`: those, and "
+             "plaintext; whoever speaks first decides which it is. `disabled`: nothing is looked at. Without "
+             "`identity` permissive is disabled." },
+    { .key = "detect",
+      .type = FIELD_DURATION,
+      .offset = offsetof(struct inbound_tls_config, detect_ms),
+      .max = MINUTE,
+      .def = 100,
+      .reload = RELOAD_NEW_CONNECTIONS,
+      .doc =
+          "Permissive, and the app speaks first: how long its bytes wait for a ClientHello. 0: not at all; then only "
+          "clients that are quicker than the app can use TLS. 100 ms is a round trip across a continent." },
+    { .key = "handshake_timeout",
+      .type = FIELD_DURATION,
+      .offset = offsetof(struct inbound_tls_config, handshake_timeout_ms),
+      .min = 10,
+      .max = 10 * MINUTE,
+      .def = 5 * SECOND,
+      .reload = RELOAD_NEW_CONNECTIONS,
+      .doc = "Longest wait for a client's ClientHello, and for its whole handshake after that." },
+};
+static const struct section inbound_tls_section = { .size = sizeof(struct inbound_tls_config),
+                                                    FIELDS(inbound_tls_fields) };
+
 #define INBOUND_OFFSET(member) \
     (offsetof(struct intercept_config, inbound.member) - offsetof(struct intercept_config, inbound))
 static const struct field inbound_fields[] = {
@@ -292,6 +360,11 @@ static const struct field inbound_fields[] = {
       .def = 1337,
       .reload = RELOAD_RESTART,
       .doc = "The packet mark of mode tproxy, as `outrigger-init --tproxy-mark` was told." },
+    { .key = "tls",
+      .type = FIELD_SECTION,
+      .offset = INBOUND_OFFSET(tls),
+      .section = &inbound_tls_section,
+      .doc = "What clients of the app may speak." },
     { .key = "ports",
       .type = FIELD_LIST,
       .offset = INBOUND_OFFSET(ports),
@@ -353,6 +426,71 @@ static const struct field listener_fields[] = {
              "reset. Only where nobody but a load balancer can connect: whoever can, can be anybody." },
 };
 static const struct section listener_section = { .size = sizeof(struct listener_config), FIELDS(listener_fields) };
+
+static const struct field federation_fields[] = {
+    { .key = "trust_domain",
+      .type = FIELD_TRUST_DOMAIN,
+      .presence = PRESENCE_REQUIRED,
+      .offset = offsetof(struct federation_config, trust_domain),
+      .min = 1,
+      .max = 255,
+      .reload = RELOAD_NEW_CONNECTIONS,
+      .doc = "Name of the trust domain." },
+    { .key = "trust_bundle",
+      .type = FIELD_PATH,
+      .presence = PRESENCE_REQUIRED,
+      .offset = offsetof(struct federation_config, trust_bundle),
+      .min = 2,
+      .max = 4095,
+      .reload = RELOAD_NEW_CONNECTIONS,
+      .doc = "Its roots, PEM." },
+};
+static const struct section federation_section = { .size = sizeof(struct federation_config),
+                                                   FIELDS(federation_fields) };
+
+#define IDENTITY_PATH(name, text, words)                                                                           \
+    {                                                                                                              \
+        .key = #name, .type = FIELD_PATH, .offset = offsetof(struct identity_config, name), .min = 2, .max = 4095, \
+        .def_text = text, .reload = RELOAD_NEW_CONNECTIONS, .doc = words                                           \
+    }
+static const struct field identity_fields[] = {
+    IDENTITY_PATH(certificate, "/var/run/secrets/spiffe.io/tls.crt",
+                  "The own X509-SVID, and what is between it and the root."),
+    IDENTITY_PATH(private_key, "/var/run/secrets/spiffe.io/tls.key", "Its private key."),
+    IDENTITY_PATH(trust_bundle, "/var/run/secrets/spiffe.io/ca.crt", "The roots of the own trust domain."),
+    { .key = "crl",
+      .type = FIELD_PATH,
+      .offset = offsetof(struct identity_config, crl),
+      .max = 4095,
+      .reload = RELOAD_NEW_CONNECTIONS,
+      .doc = "Revocation lists. With it every certificate of a peer's chain must be covered by a current list. A peer "
+             "that a new list names loses its connections within 10 s." },
+    { .key = "trust_domain",
+      .type = FIELD_TRUST_DOMAIN,
+      .offset = offsetof(struct identity_config, trust_domain),
+      .min = 1,
+      .max = 255,
+      .def_text = "cluster.local",
+      .reload = RELOAD_NEW_CONNECTIONS,
+      .doc = "The own trust domain." },
+    { .key = "spiffe_id",
+      .type = FIELD_IDENTITY,
+      .offset = offsetof(struct identity_config, spiffe_id),
+      .min = 1,
+      .max = 2048,
+      .reload = RELOAD_NEW_CONNECTIONS,
+      .doc = "The SPIFFE ID that the own certificate must have; another one is not taken. Left out: any of the trust "
+             "domain." },
+    { .key = "federation",
+      .type = FIELD_LIST,
+      .offset = offsetof(struct identity_config, federation),
+      .section = &federation_section,
+      .max = 64,
+      .reload = RELOAD_NEW_CONNECTIONS,
+      .doc = "Other trust domains whose peers are to be believed. A peer is verified with the bundle of its own trust "
+             "domain and no other." },
+};
+static const struct section identity_section = { .size = sizeof(struct identity_config), FIELDS(identity_fields) };
 
 static const char *const authorization_actions[] = { "allow", "deny", NULL };
 
@@ -465,6 +603,14 @@ static const struct field root_fields[] = {
       .doc = "Transparent mode, with outrigger-init's redirect rules. Left out: a plain proxy. `intercept: {}` turns "
              "it on with "
              "its defaults." },
+    { .key = "identity",
+      .type = FIELD_SECTION,
+      .presence = PRESENCE_SWITCH,
+      .offset = offsetof(struct config, identity),
+      .section = &identity_section,
+      .doc = "This workload's own identity, for mutual TLS. PEM files, which are watched: what is written there is in "
+             "force for new connections at once; a pair that does not fit changes nothing. `identity: {}` turns it on "
+             "with its defaults. Until the first files are there the proxy is not ready (blocker `certificates`)." },
     { .key = "listeners",
       .type = FIELD_LIST,
       .offset = offsetof(struct config, listeners),

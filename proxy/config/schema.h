@@ -27,6 +27,8 @@ enum field_type {
     FIELD_SERVER_NAMES, /* the same, and `*.NAME` */
     FIELD_UIDS,         /* struct uid_rules */
     FIELD_IDENTITIES,   /* struct name_list: SPIFFE IDs, a star for a whole segment */
+    FIELD_IDENTITY,     /* const char *: one SPIFFE ID, no stars */
+    FIELD_TRUST_DOMAIN, /* const char *: a trust domain's name */
     FIELD_SECTION,      /* a struct of its own, described by `section` */
     FIELD_LIST,         /* { items, count } of such structs */
 };

@@ -2,12 +2,14 @@
 #include "proxy/config/schema_rows.h"
 
 static const char *const discoveries[] = { "static", "dns", "original_destination", NULL };
-static const char *const retry_causes[] = { "refused", "timeout", "unreachable", "reset_before_reply", NULL };
+static const char *const retry_causes[] = { "refused", "timeout", "unreachable", "reset_before_reply", "tls", NULL };
 static const char *const lb_policies[] = { "least_connections", "round_robin", "random", "source_hash", NULL };
 static const char *const proxy_protocols[] = { "none", "v1", "v2", NULL };
 static const char *const health_check_types[] = { "tcp", "send_expect", "http", "none", NULL };
-static const char *const outlier_causes[] = { "connect", "reset_before_request", "reset_before_reply",
-                                              "first_byte_timeout", NULL };
+static const char *const outlier_causes[] = {
+    "connect", "reset_before_request", "reset_before_reply", "first_byte_timeout", "tls", NULL
+};
+static const char *const upstream_tls_modes[] = { "disabled", "mutual", "auto", NULL };
 
 static const struct field timeouts_fields[] = {
     { .key = "connect",
@@ -148,7 +150,7 @@ static const struct field retry_fields[] = {
       .type = FIELD_FLAGS,
       .offset = offsetof(struct retry_config, on),
       .names = retry_causes,
-      .def = RETRY_ON_REFUSED | RETRY_ON_TIMEOUT | RETRY_ON_UNREACHABLE | RETRY_ON_RESET_BEFORE_REPLY,
+      .def = RETRY_ON_REFUSED | RETRY_ON_TIMEOUT | RETRY_ON_UNREACHABLE | RETRY_ON_RESET_BEFORE_REPLY | RETRY_ON_TLS,
       .reload = RELOAD_NEW_CONNECTIONS,
       .doc = "What is worth another try; `timeout` is that of `timeouts.first_byte`, too. `reset_before_reply` without "
              "`replay` covers only resets before any client "
@@ -236,9 +238,10 @@ static const struct field outlier_fields[] = {
       .type = FIELD_FLAGS,
       .offset = offsetof(struct outlier_config, on),
       .names = outlier_causes,
-      .def = OUTLIER_ON_CONNECT | OUTLIER_ON_RESET_BEFORE_REQUEST,
+      .def = OUTLIER_ON_CONNECT | OUTLIER_ON_RESET_BEFORE_REQUEST | OUTLIER_ON_TLS,
       .reload = RELOAD_AT_ONCE,
-      .doc = "What is a failure: no connection; a reset before any byte of the client was sent; a reset before the "
+      .doc = "What is a failure: no connection; a TLS handshake that failed; a reset before any byte of the client was "
+             "sent; a reset before the "
              "reply; `timeouts.first_byte` after a byte of the client was sent. The last two are left out by default, "
              "since a "
              "hostile client's bytes could provoke them and eject a good endpoint." },
@@ -458,6 +461,34 @@ static const struct field faults_fields[] = {
 };
 const struct section schema_faults = { .size = sizeof(struct faults_config), FIELDS(faults_fields) };
 
+static const struct field upstream_tls_fields[] = {
+    { .key = "mode",
+      .type = FIELD_ENUM,
+      .offset = offsetof(struct upstream_tls_config, mode),
+      .names = upstream_tls_modes,
+      .reload = RELOAD_NEW_CONNECTIONS,
+      .doc = "`disabled`: plain TCP. `mutual`: the mesh's TLS (docs/mesh-protocol.md), or no connection. `auto`: the "
+             "mesh's TLS where the endpoint can, plain TCP where it never could; whoever is on the way can make it "
+             "plain, and a server that speaks first and waits gets a ClientHello that it does not understand. Not with "
+             "original_destination." },
+    { .key = "peer_identities",
+      .type = FIELD_IDENTITIES,
+      .offset = offsetof(struct upstream_tls_config, peer_identities),
+      .min = 1,
+      .max = 1024,
+      .reload = RELOAD_NEW_CONNECTIONS,
+      .doc = "SPIFFE IDs that an endpoint may have; `*` stands for one whole segment of the path. Left out: any of "
+             "`identity.trust_domain`." },
+    { .key = "allow_plaintext",
+      .type = FIELD_BOOL,
+      .offset = offsetof(struct upstream_tls_config, allow_plaintext),
+      .reload = RELOAD_NEW_CONNECTIONS,
+      .doc = "Connections to `match.hosts` may pass as they are while their name is not resolved, with "
+             "`intercept.outbound.unmatched: passthrough`." },
+};
+static const struct section upstream_tls_section = { .size = sizeof(struct upstream_tls_config),
+                                                     FIELDS(upstream_tls_fields) };
+
 static const struct field match_fields[] = {
     { .key = "addresses",
       .type = FIELD_CIDRS,
@@ -570,6 +601,11 @@ static const struct section endpoint_section = { .size = sizeof(struct endpoint_
           .reload = RELOAD_NEW_CONNECTIONS,                                                                           \
           .doc = "Endpoints are told the client's address and its original destination by a PROXY header, before "    \
                  "anything else. Health checks say LOCAL, or UNKNOWN." },                                             \
+        { .key = "tls",                                                                                               \
+          .type = FIELD_SECTION,                                                                                      \
+          .offset = offsetof(struct cluster_config, tls),                                                             \
+          .section = &upstream_tls_section,                                                                           \
+          .doc = "Mutual TLS to the sidecars of the endpoints. Needs `identity`." },                                  \
         { .key = "required",                                                                                          \
           .type = FIELD_BOOL,                                                                                         \
           .offset = offsetof(struct cluster_config, required),                                                        \

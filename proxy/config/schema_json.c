@@ -66,7 +66,8 @@ static json_t *describe_type(const struct field *field)
         return json_pack("{s:s, s:s, s:I, s:I}", "type", "string", "pattern", "^[A-Za-z0-9._-]+$", "minLength",
                          (json_int_t)field->min, "maxLength", (json_int_t)field->max);
     case FIELD_PATH:
-        return json_pack("{s:s, s:s, s:I}", "type", "string", "pattern", "^/", "maxLength", (json_int_t)field->max);
+        return json_pack("{s:s, s:s, s:I}", "type", "string", "pattern", field->min == 0 ? "^(/.*)?$" : "^/",
+                         "maxLength", (json_int_t)field->max);
     case FIELD_ADDRESS:
         return describe_text("^([0-9.]+|\\[[0-9A-Fa-f:.]+\\]):[0-9]+$");
     case FIELD_ENDPOINT:
@@ -83,6 +84,10 @@ static json_t *describe_type(const struct field *field)
         return describe_plain_list(field, describe_text("^(\\*\\.)?[0-9A-Za-z._-]+$"));
     case FIELD_IDENTITIES:
         return describe_plain_list(field, describe_text("^spiffe://[0-9a-z._-]+(/([0-9A-Za-z._-]+|\\*))*$"));
+    case FIELD_IDENTITY:
+        return describe_text("^spiffe://[0-9a-z._-]+(/[0-9A-Za-z._-]+)+$");
+    case FIELD_TRUST_DOMAIN:
+        return describe_text("^[0-9a-z._-]+$");
     case FIELD_UIDS:
         return describe_plain_list(field, json_pack("{s:[{s:[s, s]}, {s:s, s:i}]}", "anyOf", "enum", "any", "own",
                                                     "type", "integer", "minimum", 0));
@@ -114,6 +119,7 @@ static json_t *describe_default(const struct field *field)
         return json_boolean(field->def != 0);
     case FIELD_TEXT:
     case FIELD_PATH:
+    case FIELD_TRUST_DOMAIN:
         return field->def_text ? json_string(field->def_text) : NULL;
     default:
         return NULL;

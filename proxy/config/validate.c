@@ -11,6 +11,7 @@
 #include "proxy/config/match_rules.h"
 #include "proxy/config/validate_match.h"
 #include "proxy/config/validate_place.h"
+#include "proxy/config/validate_tls.h"
 
 /* The node that `path` names (`clusters[2].retry`), or the last one on the way that exists. */
 const struct node *validate_find_place(const struct node *root, const char *path)
@@ -392,5 +393,6 @@ int config_validate(const struct node *root, struct config *config, struct repor
     check_intercept(&validate);
     check_listeners(&validate);
     check_clusters(&validate);
+    validate_tls(&validate);
     return validate_match_ties(&validate);
 }

@@ -11,6 +11,7 @@
 #include "base/units.h"
 #include "proxy/config/model.h"
 #include "proxy/config/value_list.h"
+#include "proxy/tls/spiffe_id.h"
 
 static void join_names(const struct field *field, struct strbuf *text)
 {
@@ -156,9 +157,40 @@ static int parse_path(const struct field *field, const char *text, struct arena 
 {
     size_t length = strlen(text);
 
+    if (length == 0 && field->min == 0) {
+        memcpy(at, &(const char *){ NULL }, sizeof(const char *));
+        return 0;
+    }
     if (text[0] != '/' || length < field->min || length > field->max) {
         snprintf(problem, VALUE_PROBLEM_SIZE,
                  "\"%.128s\" is not a path; allowed: an absolute path of at most %" PRIu64 " bytes", text, field->max);
+        return -EINVAL;
+    }
+    return keep_text(arena, text, length, at);
+}
+
+static int parse_identity(const struct field *field, const char *text, struct arena *arena, void *at, char *problem)
+{
+    size_t length = strlen(text);
+    struct spiffe_id id;
+    const char *wrong;
+
+    if (length > field->max || spiffe_id_parse(text, length, &id, &wrong) < 0 || !spiffe_id_has_path(&id)) {
+        snprintf(problem, VALUE_PROBLEM_SIZE, "\"%.128s\" is not a SPIFFE ID; allowed: spiffe://TRUST-DOMAIN/PATH",
+                 text);
+        return -EINVAL;
+    }
+    return keep_text(arena, text, length, at);
+}
+
+static int parse_trust_domain(const char *text, struct arena *arena, void *at, char *problem)
+{
+    size_t length = strlen(text);
+
+    if (!spiffe_trust_domain_is_valid(text, length)) {
+        snprintf(problem, VALUE_PROBLEM_SIZE,
+                 "\"%.128s\" is not a trust domain; allowed: at most 255 small letters, digits, '-', '_' and '.'",
+                 text);
         return -EINVAL;
     }
     return keep_text(arena, text, length, at);
@@ -260,6 +292,10 @@ int value_parse(const struct field *field, const struct node *node, struct arena
         return parse_name(field, node->text, arena, at, problem);
     case FIELD_PATH:
         return parse_path(field, node->text, arena, at, problem);
+    case FIELD_IDENTITY:
+        return parse_identity(field, node->text, arena, at, problem);
+    case FIELD_TRUST_DOMAIN:
+        return parse_trust_domain(node->text, arena, at, problem);
     case FIELD_ENDPOINT:
         return parse_endpoint(node->text, arena, at, problem);
     case FIELD_ADDRESS:

@@ -92,16 +92,18 @@ static bool has_sent(const struct conn *conn)
 /* What the proxy's own machine lacks is no fault of the endpoint. */
 static bool is_local(enum connect_cause cause, int error)
 {
-    return cause == CONNECT_CAUSE_NO_DESCRIPTORS || error == -EADDRNOTAVAIL || error == -EACCES || error == -EPERM;
+    return cause == CONNECT_CAUSE_NO_DESCRIPTORS || error == -ENOKEY || error == -EADDRNOTAVAIL || error == -EACCES ||
+           error == -EPERM;
 }
 
 bool attempt_counts_connect(const struct cluster *cluster, const struct attempt_target *target,
                             enum connect_cause cause, int error)
 {
-    if (is_local(cause, error))
+    if (is_local(cause, error) || cause == CONNECT_CAUSE_DENIED) /* who denies is well */
         return false;
     /* A trial has shown nothing good, and the next connection is not to be wasted on it too. */
-    return target->trial != 0 || (cluster->config->outlier_detection.on & OUTLIER_ON_CONNECT);
+    return target->trial != 0 ||
+           (cluster->config->outlier_detection.on & (cause == CONNECT_CAUSE_TLS ? OUTLIER_ON_TLS : OUTLIER_ON_CONNECT));
 }
 
 static bool counts(const struct conn *conn, const struct attempt_target *target, enum connect_cause cause, int error)
@@ -109,7 +111,7 @@ static bool counts(const struct conn *conn, const struct attempt_target *target,
     uint64_t on = conn->cluster->config->outlier_detection.on;
 
     if (target->trial != 0)
-        return !is_local(cause, error);
+        return attempt_counts_connect(conn->cluster, target, cause, error);
     switch (cause) {
     case CONNECT_CAUSE_RESET_BEFORE_REPLY:
         return on & (has_sent(conn) ? OUTLIER_ON_RESET_BEFORE_REPLY : OUTLIER_ON_RESET_BEFORE_REQUEST);

@@ -6,8 +6,14 @@
 struct conn;
 struct worker;
 
-/* Whether its client may reach the app, by the snapshot that it has. Without rules no system call is made. */
+/*
+ * Whether its client, with the identity that it has proven, may reach the app, by the snapshot that it has. Without
+ * rules no system call is made.
+ */
 bool authorize_allows(const struct conn *conn);
+
+/* Whether it might with some identity that it has not proven yet. */
+bool authorize_may_allow(const struct conn *conn);
 
 /* The rules are others: ends the connections that they deny. */
 void authorize_again(struct worker *worker);

@@ -10,13 +10,16 @@
 #include "base/macros.h"
 #include "proxy/conn/announce.h"
 #include "proxy/conn/connect.h"
+#include "proxy/conn/detect.h"
 #include "proxy/conn/fault.h"
 #include "proxy/conn/relay.h"
 #include "proxy/conn/replay.h"
 #include "proxy/conn/routing.h"
+#include "proxy/conn/secure.h"
 #include "proxy/conn/timeouts.h"
 #include "proxy/conn/transparent.h"
 #include "proxy/net/sockopt.h"
+#include "proxy/tls/mesh.h"
 #include "proxy/worker/worker.h"
 
 #define BIT(state) (1u << CONN_##state)
@@ -96,10 +99,45 @@ static void log_end(const struct conn *conn, enum end_reason reason)
               (unsigned long)conn->to_client.pump.bytes);
 }
 
+/* A sidecar that was not told yet how it went. */
+static enum mesh_status status_of(enum end_reason reason)
+{
+    switch (reason) {
+    case END_CONNECT_REFUSED:
+    case END_UPSTREAM_RESET:
+    case END_FAULT_REFUSE:
+        return MESH_STATUS_REFUSED;
+    case END_CONNECT_TIMEOUT:
+        return MESH_STATUS_TIMEOUT;
+    case END_CONNECT_UNREACHABLE:
+        return MESH_STATUS_UNREACHABLE;
+    case END_DENIED:
+        return MESH_STATUS_DENIED;
+    case END_CIRCUIT_BREAKER:
+    case END_PENDING_TIMEOUT:
+    case END_MAX_CONNECTIONS:
+    case END_NO_ENDPOINT:
+    case END_NO_DESCRIPTORS:
+    case END_NO_MEMORY:
+        return MESH_STATUS_OVERLOADED;
+    default:
+        return MESH_STATUS_FAILED;
+    }
+}
+
+void conn_refuse(struct conn *conn, enum end_reason reason)
+{
+    if (conn->is_undecided)
+        detect_refuse(conn, reason);
+    else
+        conn_end(conn, reason);
+}
+
 void conn_end(struct conn *conn, enum end_reason reason)
 {
     struct worker *worker = conn->worker;
     enum transport_closing closing = end_reason_closing(reason);
+    bool is_told = mesh_tell(&conn->client.transport, status_of(reason));
 
     log_end(conn, reason);
     if (!conn->counters)
@@ -107,11 +145,12 @@ void conn_end(struct conn *conn, enum end_reason reason)
     conn_move(conn, CONN_CLOSED);
     timers_cancel(&worker->timers, &conn->timer);
     transport_close(&conn->upstream.transport, closing);
-    transport_close(&conn->client.transport, closing);
+    transport_close(&conn->client.transport, is_told ? TRANSPORT_CLOSE : closing);
     pump_discard(&conn->to_upstream.pump, &worker->means);
     pump_discard(&conn->to_client.pump, &worker->means);
     replay_free(conn->to_upstream.pump.replay, &worker->means.budget);
     connect_release(conn);
+    secure_release(conn);
     fault_end(conn);
     announce_end(conn);
     transparent_end(conn);

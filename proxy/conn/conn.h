@@ -68,8 +68,9 @@ struct conn {
     uint8_t rounds;              /* how often every endpoint was tried; each ends in BACKOFF */
     struct side *survivor;       /* CUTTING: the side that was not cut */
     unsigned cut_unacknowledged; /* CUTTING: what the survivor had not acknowledged when last looked at */
-    enum end_reason cutting_for; /* CUTTING: the reason that it ends with */
-    bool holds_limit, holds_cluster, holds_retry, settled;
+    enum end_reason ends_for;    /* CUTTING, REFUSING: the reason that it ends with */
+    bool is_undecided;           /* whether its client is a sidecar is not known yet, and may be either; see detect.h */
+    bool holds_limit, holds_cluster, holds_retry, holds_handshake, settled;
 };
 
 /*
@@ -86,6 +87,9 @@ void conn_move(struct conn *conn, enum conn_state state);
 /* Ends it: closes both sides as the reason says, gives everything back, counts, logs. The memory lasts for this turn.
  */
 void conn_end(struct conn *conn, enum end_reason reason);
+
+/* The same where the upstream cannot be reached: a client that may be a sidecar is told why first. */
+void conn_refuse(struct conn *conn, enum end_reason reason);
 
 /* Its destination is known: counts it as opened there. */
 void conn_enter_cluster(struct conn *conn, struct cluster *cluster);

@@ -2,7 +2,6 @@
 
 #include <errno.h>
 #include <event2/event.h>
-#include <string.h>
 
 #include "base/clock.h"
 #include "base/log.h"
@@ -10,6 +9,7 @@
 #include "proxy/conn/announce.h"
 #include "proxy/conn/attempt.h"
 #include "proxy/conn/conn.h"
+#include "proxy/conn/detect.h"
 #include "proxy/conn/dial.h"
 #include "proxy/conn/failure.h"
 #include "proxy/conn/fault.h"
@@ -18,8 +18,8 @@
 #include "proxy/conn/relay.h"
 #include "proxy/conn/replay.h"
 #include "proxy/conn/timeouts.h"
-#include "proxy/net/dialer.h"
 #include "proxy/net/sockopt.h"
+#include "proxy/tls/mesh.h"
 #include "proxy/worker/worker.h"
 
 #define LOG_EVERY_MS 1000
@@ -51,8 +51,24 @@ void connect_won(struct conn *conn, uint64_t now_ms)
         atomic_fetch_add_explicit(&conn->target.endpoint->connects, 1, memory_order_relaxed);
     conn->connected_ms = now_ms;
     end_retry(conn);
-    conn_move(conn, CONN_AWAITING_REPLY);
     announce_to_upstream(conn);
+    if (conn->is_undecided)
+        detect_begin(conn, now_ms);
+    else
+        connect_go_on(conn, now_ms);
+}
+
+/* A sidecar hears of it before anything of the app's. */
+static void tell_connected(struct conn *conn)
+{
+    if (mesh_tell(&conn->client.transport, MESH_STATUS_CONNECTED))
+        conn->client.written = true;
+}
+
+void connect_go_on(struct conn *conn, uint64_t now_ms)
+{
+    conn_move(conn, CONN_AWAITING_REPLY);
+    tell_connected(conn);
     relay_begin(conn, now_ms);
 }
 
@@ -60,6 +76,12 @@ void connect_answered(struct conn *conn, uint64_t now_ms)
 {
     attempt_succeeded(conn, now_ms);
     end_retry(conn);
+}
+
+static void won(struct conn *conn, uint64_t now_ms)
+{
+    transport_set_owner(&conn->upstream.transport, relay_on_upstream, conn);
+    connect_won(conn, now_ms);
 }
 
 /* Begins one attempt at conn->target. Returns 0 when it is under way or done, or a negative errno. */
@@ -74,15 +96,18 @@ static int attempt(struct conn *conn, uint64_t now_ms)
     r = dial_begin(conn, &conn->target, &fd, &in_progress);
     if (r < 0)
         return r;
-    transport_tcp_open(&conn->upstream.transport, fd, worker->base, in_progress ? connect_on_event : relay_on_upstream,
-                       conn);
+    transport_tcp_open(&conn->upstream.transport, fd, worker->base, connect_on_event, conn);
     if (!in_progress) {
-        connect_won(conn, now_ms);
-        return 0;
+        r = dial_go_on(conn, &conn->upstream.transport);
+        if (r == 0)
+            won(conn, now_ms);
+        if (r != -EAGAIN)
+            return r;
+    } else {
+        r = transport_set_interest(&conn->upstream.transport, TRANSPORT_WRITE);
+        if (r < 0)
+            return r;
     }
-    r = transport_set_interest(&conn->upstream.transport, TRANSPORT_WRITE);
-    if (r < 0)
-        return r;
     timers_arm_exact(&worker->timers, &conn->timer, now_ms + conn->cluster->config->timeouts.connect_ms);
     hedge_arm(conn, now_ms);
     return 0;
@@ -107,9 +132,11 @@ static void back_off(struct conn *conn, uint64_t now_ms)
         conn->rounds++;
 }
 
-void connect_count_failure(struct conn *conn, const struct attempt_target *target, enum connect_cause cause, int error)
+void connect_count_failure(struct conn *conn, const struct attempt_target *target, const struct transport *transport,
+                           enum connect_cause cause, int error)
 {
     struct worker *worker = conn->worker;
+    const char *what = dial_count_failure(conn, transport, error);
     char destination[SOCKADDR_TEXT_SIZE];
 
     counter_add(&conn->counters->connect_failures[cause], 1);
@@ -119,14 +146,14 @@ void connect_count_failure(struct conn *conn, const struct attempt_target *targe
     }
     log_write_limited(LOG_INFO, LOG_EVERY_MS, &worker->failure_logged_ms, "cluster %s: attempt %u at %s failed: %s",
                       conn->cluster->config->name, conn->attempt + 1,
-                      sockaddr_format(dial_destination(conn, target), destination), strerror(-error));
+                      sockaddr_format(dial_destination(conn, target), destination), what);
 }
 
 /* The attempt has failed: counts it and lets go of its socket. */
 static void give_up(struct conn *conn, enum connect_cause cause, int error, uint64_t now_ms)
 {
     timers_cancel(&conn->worker->timers, &conn->timer);
-    connect_count_failure(conn, &conn->target, cause, error);
+    connect_count_failure(conn, &conn->target, &conn->upstream.transport, cause, error);
     attempt_failed(conn, &conn->target, cause, error, now_ms);
     transport_close(&conn->upstream.transport, TRANSPORT_CLOSE_RESET);
     conn->upstream = (struct side){ .transport.fd = -1 };
@@ -158,7 +185,7 @@ static bool choose(struct conn *conn, uint64_t now_ms)
         back_off(conn, now_ms);
         return false;
     case ATTEMPT_NONE:
-        conn_end(conn, END_NO_ENDPOINT);
+        conn_refuse(conn, END_NO_ENDPOINT);
         return false;
     }
     return false;
@@ -171,7 +198,7 @@ static bool choose(struct conn *conn, uint64_t now_ms)
 static bool goes_on(struct conn *conn, enum connect_cause cause, uint64_t now_ms)
 {
     if (!takes_retry(conn, cause, now_ms)) {
-        conn_end(conn, failure_end_reason(cause));
+        conn_refuse(conn, failure_end_reason(cause));
         return false;
     }
     attempt_end(conn, now_ms);
@@ -207,26 +234,25 @@ void connect_on_event(evutil_socket_t fd, short what, void *argument)
     struct conn *conn = argument;
     struct transport *transport = &conn->upstream.transport;
     uint64_t now_ms = clock_now_ms();
-    int r = dialer_result(fd);
+    int r = dial_go_on(conn, transport);
 
     (void)what;
-    if (failure_cause(r) == CONNECT_CAUSE_RESET_BEFORE_REPLY && sockopt_unread(fd) > 0) {
+    if (r == -EAGAIN)
+        return;
+    if (failure_cause(r) == CONNECT_CAUSE_RESET_BEFORE_REPLY && !dial_is_secure(conn) && sockopt_unread(fd) > 0) {
         /* It was reached, sent something and was cut, all before this event: its bytes count. */
         hedge_end(conn);
-        transport_set_interest(transport, TRANSPORT_NOTHING);
-        transport_tcp_open(transport, fd, conn->worker->base, relay_on_upstream, conn);
+        transport_set_owner(transport, relay_on_upstream, conn);
+        conn->is_undecided = false;
         conn_move(conn, CONN_AWAITING_REPLY);
+        tell_connected(conn);
         relay_begin_cut(conn, r, now_ms);
         return;
     }
-    if (r < 0) {
-        if (failed(conn, failure_cause(r), r, now_ms))
-            attempt_until_under_way(conn, now_ms);
-        return;
-    }
-    transport_set_interest(transport, TRANSPORT_NOTHING);
-    transport_tcp_open(transport, fd, conn->worker->base, relay_on_upstream, conn);
-    connect_won(conn, now_ms);
+    if (r == 0)
+        won(conn, now_ms);
+    else if (failed(conn, failure_cause(r), r, now_ms))
+        attempt_until_under_way(conn, now_ms);
 }
 
 void connect_with_place(struct conn *conn)
@@ -268,7 +294,8 @@ void connect_find_place(struct conn *conn)
  */
 static bool has_reply(const struct conn *conn)
 {
-    return conn->to_client.pump.bytes > 0 || sockopt_unread(conn->upstream.transport.fd) > 0;
+    return conn->to_client.pump.bytes > 0 || conn->upstream.transport.has_more ||
+           sockopt_unread(conn->upstream.transport.fd) > 0;
 }
 
 static bool may_retry(const struct conn *conn, enum connect_cause cause)
@@ -286,11 +313,8 @@ static int restore_request(struct conn *conn)
 {
     struct pump *pump = &conn->to_upstream.pump;
 
-    if (pump->bytes > pump->queue.length) {
-        pump_discard(pump, &conn->worker->means);
-        if (replay_restore(pump->replay, &pump->queue, &conn->worker->means.budget) < 0)
-            return -ENOMEM;
-    }
+    if (pump->bytes > pump->queue.length && pump_restore(pump, &conn->worker->means) < 0)
+        return -ENOMEM;
     if (conn->to_upstream.flow == FLOW_ENDED)
         conn->to_upstream.flow = FLOW_ENDING; /* the next upstream is told as well */
     return 0;
@@ -320,7 +344,8 @@ bool connect_retries_cut(struct conn *conn, uint64_t now_ms)
         retry_unanswered(conn, CONNECT_CAUSE_RESET_BEFORE_REPLY, -ECONNRESET, now_ms);
         return true;
     }
-    connect_count_failure(conn, &conn->target, CONNECT_CAUSE_RESET_BEFORE_REPLY, -ECONNRESET);
+    connect_count_failure(conn, &conn->target, &conn->upstream.transport, CONNECT_CAUSE_RESET_BEFORE_REPLY,
+                          -ECONNRESET);
     attempt_was_cut(conn, CONNECT_CAUSE_RESET_BEFORE_REPLY, now_ms);
     return false;
 }
@@ -335,7 +360,7 @@ void connect_on_first_byte_timeout(struct conn *conn, uint64_t now_ms)
         retry_unanswered(conn, CONNECT_CAUSE_FIRST_BYTE_TIMEOUT, -ETIMEDOUT, now_ms);
         return;
     }
-    connect_count_failure(conn, &conn->target, CONNECT_CAUSE_FIRST_BYTE_TIMEOUT, -ETIMEDOUT);
+    connect_count_failure(conn, &conn->target, &conn->upstream.transport, CONNECT_CAUSE_FIRST_BYTE_TIMEOUT, -ETIMEDOUT);
     attempt_was_cut(conn, CONNECT_CAUSE_FIRST_BYTE_TIMEOUT, now_ms);
     conn_end(conn, END_FIRST_BYTE_TIMEOUT);
 }

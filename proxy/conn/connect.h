@@ -9,6 +9,7 @@
 
 struct attempt_target;
 struct conn;
+struct transport;
 
 /* It belongs to a cluster: injects that one's faults, if any, then connect_find_place(). */
 void connect_begin(struct conn *conn);
@@ -40,8 +41,12 @@ void connect_release(struct conn *conn);
 /* libevent's callback while the attempt at conn->target is under way; the argument is the connection. */
 void connect_on_event(evutil_socket_t fd, short what, void *conn);
 
+/* The upstream is connected, and the client may have it: lets bytes flow. From CONNECTING, DETECTING and SECURING. */
+void connect_go_on(struct conn *conn, uint64_t now_ms);
+
 /* Of the attempts under way the one that is conn's upstream, at conn->target, is connected. */
 void connect_won(struct conn *conn, uint64_t now_ms);
 
-/* Counts and tells of a failed attempt. */
-void connect_count_failure(struct conn *conn, const struct attempt_target *target, enum connect_cause cause, int error);
+/* Counts and tells of a failed attempt. `transport` is the attempt's, open or not. */
+void connect_count_failure(struct conn *conn, const struct attempt_target *target, const struct transport *transport,
+                           enum connect_cause cause, int error);

@@ -8,6 +8,7 @@ static const unsigned retry_bit_of[CONNECT_CAUSE_COUNT] = {
     [CONNECT_CAUSE_UNREACHABLE] = RETRY_ON_UNREACHABLE,
     [CONNECT_CAUSE_RESET_BEFORE_REPLY] = RETRY_ON_RESET_BEFORE_REPLY,
     [CONNECT_CAUSE_FIRST_BYTE_TIMEOUT] = RETRY_ON_TIMEOUT,
+    [CONNECT_CAUSE_TLS] = RETRY_ON_TLS,
 };
 
 static const enum end_reason end_of[CONNECT_CAUSE_COUNT] = {
@@ -16,6 +17,8 @@ static const enum end_reason end_of[CONNECT_CAUSE_COUNT] = {
     [CONNECT_CAUSE_UNREACHABLE] = END_CONNECT_UNREACHABLE,
     [CONNECT_CAUSE_RESET_BEFORE_REPLY] = END_UPSTREAM_RESET,
     [CONNECT_CAUSE_FIRST_BYTE_TIMEOUT] = END_FIRST_BYTE_TIMEOUT,
+    [CONNECT_CAUSE_TLS] = END_CONNECT_TLS,
+    [CONNECT_CAUSE_DENIED] = END_CONNECT_DENIED,
     [CONNECT_CAUSE_NO_DESCRIPTORS] = END_NO_DESCRIPTORS,
     [CONNECT_CAUSE_OTHER] = END_CONNECT_FAILED,
 };
@@ -40,6 +43,11 @@ enum connect_cause failure_cause(int error)
     case EACCES: /* a firewall's REJECT or DROP in our own output chain */
     case EPERM:
         return CONNECT_CAUSE_UNREACHABLE;
+    case EPROTO: /* see mesh.h */
+    case ENOKEY:
+        return CONNECT_CAUSE_TLS;
+    case EKEYREJECTED:
+        return CONNECT_CAUSE_DENIED;
     case EMFILE:
     case ENFILE:
     case ENOBUFS:

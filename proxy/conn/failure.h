@@ -6,7 +6,7 @@
 #include "proxy/config/model.h"
 #include "proxy/observe/counters.h"
 
-/* What connect(2) says, a negative errno, in the words of retry.on. */
+/* What connect(2) says, or dial_go_on(), a negative errno, in the words of retry.on. */
 enum connect_cause failure_cause(int error);
 
 bool failure_is_retried(const struct retry_config *retry, enum connect_cause cause);

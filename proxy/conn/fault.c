@@ -28,7 +28,7 @@ static void go_on(struct conn *conn)
 {
     if (conn->fault->plan.kinds[FAULT_REFUSE]) {
         count(conn, FAULT_REFUSE);
-        conn_end(conn, END_FAULT_REFUSE);
+        conn_refuse(conn, END_FAULT_REFUSE);
         return;
     }
     if (conn->fault->plan.kinds[FAULT_BANDWIDTH]) {

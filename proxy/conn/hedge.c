@@ -12,7 +12,6 @@
 #include "proxy/conn/failure.h"
 #include "proxy/conn/relay.h"
 #include "proxy/conn/stray.h"
-#include "proxy/net/dialer.h"
 #include "proxy/worker/worker.h"
 
 struct hedge {
@@ -53,9 +52,7 @@ static void take_place(struct hedge *hedge, event_callback_fn callback)
 {
     struct conn *conn = hedge->conn;
 
-    transport_set_interest(&hedge->transport, TRANSPORT_NOTHING);
-    transport_tcp_open(&conn->upstream.transport, hedge->transport.fd, conn->worker->base, callback, conn);
-    hedge->transport.ops = NULL;
+    transport_move(&conn->upstream.transport, &hedge->transport, callback, conn);
     give_descriptor(hedge);
     conn->target = hedge->target;
     hedge->target = (struct attempt_target){ 0 };
@@ -89,7 +86,7 @@ static void fail(struct hedge *hedge, int error, uint64_t now_ms)
     struct conn *conn = hedge->conn;
     enum connect_cause cause = failure_cause(error);
 
-    connect_count_failure(conn, &hedge->target, cause, error);
+    connect_count_failure(conn, &hedge->target, &hedge->transport, cause, error);
     attempt_failed(conn, &hedge->target, cause, error, now_ms);
     transport_close(&hedge->transport, TRANSPORT_CLOSE_RESET);
     cluster_let_go(&hedge->target, now_ms);
@@ -178,9 +175,12 @@ static void on_event(evutil_socket_t fd, short what, void *argument)
 {
     struct hedge *hedge = argument;
     uint64_t now_ms = clock_now_ms();
-    int r = dialer_result(fd);
+    int r = dial_go_on(hedge->conn, &hedge->transport);
 
+    (void)fd;
     (void)what;
+    if (r == -EAGAIN)
+        return;
     if (r < 0)
         go_on_alone(hedge, r, now_ms);
     else
@@ -226,7 +226,7 @@ void hedge_promote(struct conn *conn)
     end_retry(hedge);
     conn_move(conn, CONN_CONNECTING);
     timers_arm_exact(&conn->worker->timers, &conn->timer, deadline_ms);
-    if (transport_set_interest(&conn->upstream.transport, TRANSPORT_WRITE) < 0)
+    if (transport_set_interest(&conn->upstream.transport, dial_interest(&conn->upstream.transport)) < 0)
         conn_end(conn, END_NO_MEMORY);
     else
         hedge_arm(conn, clock_now_ms());

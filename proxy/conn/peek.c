@@ -32,7 +32,7 @@ void peek_on_client(struct conn *conn, short what)
 {
     const struct transport *client = &conn->client.transport;
     char *bytes = conn->worker->means.scratch;
-    char name[CLIENT_HELLO_NAME_SIZE];
+    struct client_hello hello;
     ssize_t n;
 
     if (client->ops->cut_error(client) < 0) {
@@ -44,7 +44,7 @@ void peek_on_client(struct conn *conn, short what)
         conn_end(conn, END_CLIENT_GONE);
         return;
     }
-    switch (client_hello_parse((const uint8_t *)bytes, n > 0 ? (size_t)n : 0, name)) {
+    switch (client_hello_parse((const uint8_t *)bytes, n > 0 ? (size_t)n : 0, &hello)) {
     case CLIENT_HELLO_INCOMPLETE:
         if (what & EV_CLOSED || n == 0)
             decide(conn, "");
@@ -53,7 +53,7 @@ void peek_on_client(struct conn *conn, short what)
         decide(conn, "");
         return;
     case CLIENT_HELLO_COMPLETE:
-        decide(conn, name);
+        decide(conn, hello.name);
         return;
     }
 }

@@ -39,7 +39,7 @@ void pending_begin(struct conn *conn)
     list_init(&pending->grant);
     if (!cluster_wait(conn->cluster, &pending->waiter)) {
         free(pending);
-        conn_end(conn, END_CIRCUIT_BREAKER);
+        conn_refuse(conn, END_CIRCUIT_BREAKER);
         return;
     }
     conn->pending = pending;
@@ -66,7 +66,7 @@ void pending_on_timer(struct conn *conn)
         return; /* its turn has come; the grant is in the mailbox */
     free(conn->pending);
     conn->pending = NULL;
-    conn_end(conn, END_PENDING_TIMEOUT);
+    conn_refuse(conn, END_PENDING_TIMEOUT);
 }
 
 void pending_end(struct conn *conn)

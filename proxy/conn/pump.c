@@ -13,10 +13,22 @@
  */
 #define SHARE_OF_FREE 8
 
-/* What a queue of this capacity is charged for. */
-static size_t charge(size_t capacity)
+/* Memory that the direction holds: its queue, and what TLS has made of bytes that the kernel would not take yet. */
+static size_t held(const struct pump *pump, const struct transport *sink)
 {
-    return capacity > BUFFER_QUANTUM ? capacity - BUFFER_QUANTUM : 0;
+    return pump->queue.capacity + sink->owed_bytes;
+}
+
+/*
+ * Gives back what the direction has from the budget beyond what it holds now. `reserved` was taken besides. TLS adds a
+ * few bytes to what was reserved: those are not charged.
+ */
+static void settle(struct pump *pump, const struct transport *sink, struct pump_means *means, size_t reserved)
+{
+    size_t had = pump->charged + reserved, holds = held(pump, sink);
+
+    pump->charged = MIN(holds > BUFFER_QUANTUM ? holds - BUFFER_QUANTUM : 0, had);
+    buffer_budget_give(&means->budget, had - pump->charged);
 }
 
 static size_t round_up(size_t bytes)
@@ -25,9 +37,10 @@ static size_t round_up(size_t bytes)
 }
 
 /* How many bytes to read at most, with memory for all of them reserved; *ret_reserved is what it took. */
-static size_t reserve(const struct pump *pump, struct pump_means *means, size_t *ret_reserved)
+static size_t reserve(const struct pump *pump, const struct transport *sink, struct pump_means *means,
+                      size_t *ret_reserved)
 {
-    size_t room = chunk_queue_room(&pump->queue), capacity = pump->queue.capacity;
+    size_t room = chunk_queue_room(&pump->queue), capacity = held(pump, sink);
     size_t quantum = capacity < BUFFER_QUANTUM ? BUFFER_QUANTUM - capacity : 0;
     size_t most = MIN(means->most_queued, BUFFER_QUANTUM + buffer_budget_free(&means->budget) / SHARE_OF_FREE);
     size_t wanted, granted;
@@ -42,14 +55,6 @@ static size_t reserve(const struct pump *pump, struct pump_means *means, size_t 
     buffer_budget_give(&means->budget, granted % CHUNK_STEP); /* memory is charged in whole steps */
     *ret_reserved = granted - granted % CHUNK_STEP;
     return MIN(room + quantum + *ret_reserved, (size_t)PUMP_SCRATCH_SIZE);
-}
-
-/* Gives back what a read reserved and did not keep. */
-static void settle(struct pump_means *means, size_t reserved, size_t capacity_before, size_t capacity_now)
-{
-    size_t kept = charge(capacity_now) - charge(capacity_before);
-
-    buffer_budget_give(&means->budget, reserved - kept);
 }
 
 /* Writes at once when nothing waits before it, and keeps the rest. */
@@ -96,8 +101,7 @@ enum pump_result pump_fill(struct pump *pump, struct transport *source, struct t
     if (most == 0)
         return result;
     do {
-        size_t reserved, capacity = pump->queue.capacity;
-        size_t size = reserve(pump, means, &reserved);
+        size_t reserved, size = reserve(pump, sink, means, &reserved);
 
         if (size == 0) {
             buffer_budget_give(&means->budget, reserved);
@@ -112,14 +116,14 @@ enum pump_result pump_fill(struct pump *pump, struct transport *source, struct t
             if (pump->replay)
                 replay_keep(pump->replay, means->scratch, (size_t)n, &means->budget);
             /* A short read: nothing is left but the end, if that is there already; else the next event tells. */
-            more = (size_t)n == size || end_follows;
+            more = (size_t)n == size || end_follows || source->has_more;
             held = end_follows && (size_t)n < size;
             result = pass_on(pump, sink, means->scratch, (size_t)n, held, ret_error);
         } else {
             more = false;
             result = read_nothing(n, ret_error);
         }
-        settle(means, reserved, capacity, pump->queue.capacity);
+        settle(pump, sink, means, reserved);
     } while (result == PUMP_WAITS && more && turn < MIN(most, (size_t)PUMP_TURN_BYTES));
     if (held && result != PUMP_SOURCE_END && transport_is_open(sink))
         sink->ops->push(sink);
@@ -128,10 +132,18 @@ enum pump_result pump_fill(struct pump *pump, struct transport *source, struct t
 
 enum pump_result pump_flush(struct pump *pump, struct transport *sink, struct pump_means *means, int *ret_error)
 {
+    if (sink->owed_bytes > 0) {
+        int r = sink->ops->flush(sink);
+
+        if (r < 0 && r != -EAGAIN) {
+            *ret_error = r;
+            return PUMP_SINK_CUT;
+        }
+    }
     while (!chunk_queue_is_empty(&pump->queue)) {
         struct iovec vectors[MOST_VECTORS];
         int count = chunk_queue_peek(&pump->queue, vectors, MOST_VECTORS);
-        size_t offered = 0, capacity = pump->queue.capacity;
+        size_t offered = 0;
         ssize_t n;
 
         for (int i = 0; i < count; i++)
@@ -144,17 +156,27 @@ enum pump_result pump_flush(struct pump *pump, struct transport *sink, struct pu
             return PUMP_SINK_CUT;
         }
         chunk_queue_consume(&pump->queue, (size_t)n);
-        buffer_budget_give(&means->budget, charge(capacity) - charge(pump->queue.capacity));
         if ((size_t)n < offered)
             break;
     }
-    if (pump->full && pump->queue.capacity <= means->most_queued / 2)
+    settle(pump, sink, means, 0);
+    if (pump->full && held(pump, sink) <= means->most_queued / 2)
         pump->full = false;
     return PUMP_WAITS;
 }
 
+int pump_restore(struct pump *pump, struct pump_means *means)
+{
+    pump_discard(pump, means);
+    if (replay_restore(pump->replay, &pump->queue, &means->budget) < 0)
+        return -ENOMEM;
+    pump->charged = pump->queue.capacity > BUFFER_QUANTUM ? pump->queue.capacity - BUFFER_QUANTUM : 0;
+    return 0;
+}
+
 void pump_discard(struct pump *pump, struct pump_means *means)
 {
-    buffer_budget_give(&means->budget, charge(pump->queue.capacity));
+    buffer_budget_give(&means->budget, pump->charged);
+    pump->charged = 0;
     chunk_queue_done(&pump->queue);
 }

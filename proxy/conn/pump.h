@@ -33,6 +33,7 @@ struct pump_means {
 struct pump {
     struct chunk_queue queue; /* read, and not yet taken by the sink */
     uint64_t bytes;           /* read in all */
+    size_t charged;           /* to the budget: for the queue, and for what the sink owes to the kernel */
     struct replay *replay;    /* gets a copy of what is read; NULL: nothing does */
     bool full;                /* no room: the source is not read until the queue is half empty */
 };
@@ -59,6 +60,9 @@ enum pump_result pump_fill(struct pump *pump, struct transport *source, struct t
 
 /* Writes what is queued. PUMP_WAITS, or PUMP_SINK_CUT with *ret_error set. */
 enum pump_result pump_flush(struct pump *pump, struct transport *sink, struct pump_means *means, int *ret_error);
+
+/* Nothing has been written but what `replay` has kept: queues it again. Returns 0 or -ENOMEM. */
+int pump_restore(struct pump *pump, struct pump_means *means);
 
 /* Frees the queue and gives its memory back to the budget. */
 void pump_discard(struct pump *pump, struct pump_means *means);

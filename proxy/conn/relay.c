@@ -8,9 +8,11 @@
 #include "proxy/conn/announce.h"
 #include "proxy/conn/conn.h"
 #include "proxy/conn/connect.h"
+#include "proxy/conn/detect.h"
 #include "proxy/conn/fault.h"
 #include "proxy/conn/peek.h"
 #include "proxy/conn/replay.h"
+#include "proxy/conn/secure.h"
 #include "proxy/conn/timeouts.h"
 #include "proxy/net/sockopt.h"
 #include "proxy/worker/worker.h"
@@ -38,7 +40,7 @@ static enum transport_interest interest_of(struct conn *conn, const struct side 
 {
     const struct conn_direction *from = direction_from(conn, side), *to = direction_from(conn, other_side(conn, side));
     bool read = from->flow == FLOW_OPEN && !from->pump.full && !(conn->fault && fault_holds(conn, from));
-    bool write = !chunk_queue_is_empty(&to->pump.queue);
+    bool write = !chunk_queue_is_empty(&to->pump.queue) || side->transport.owed_bytes > 0;
 
     if (read)
         return write ? TRANSPORT_READ_WRITE : TRANSPORT_READ;
@@ -77,7 +79,8 @@ static bool cut_is_delivered(struct conn *conn, const struct conn_direction *fro
     if (unacknowledged < conn->cut_unacknowledged)
         conn->last_byte_ms = now_ms; /* slow, but taking it */
     conn->cut_unacknowledged = unacknowledged;
-    return from->flow != FLOW_OPEN && chunk_queue_is_empty(&from->pump.queue) && unacknowledged == 0;
+    return from->flow != FLOW_OPEN && chunk_queue_is_empty(&from->pump.queue) &&
+           conn->survivor->transport.owed_bytes == 0 && unacknowledged == 0;
 }
 
 static void continue_cut(struct conn *conn, uint64_t now_ms)
@@ -85,7 +88,7 @@ static void continue_cut(struct conn *conn, uint64_t now_ms)
     const struct conn_direction *from = direction_from(conn, other_side(conn, conn->survivor));
 
     if (cut_is_delivered(conn, from, now_ms) || now_ms - conn->last_byte_ms >= CUT_WAIT_MS) {
-        conn_end(conn, conn->cutting_for);
+        conn_end(conn, conn->ends_for);
         return;
     }
     if (update_interests(conn) < 0) {
@@ -110,7 +113,7 @@ static void begin_cutting(struct conn *conn, struct side *side, enum end_reason 
 
     conn_move(conn, CONN_CUTTING);
     conn->survivor = other_side(conn, side);
-    conn->cutting_for = reason;
+    conn->ends_for = reason;
     conn->last_byte_ms = now_ms;
     pump_discard(&to->pump, &conn->worker->means);
     to->flow = FLOW_ENDED;
@@ -127,7 +130,7 @@ static void cut(struct conn *conn, struct side *side, int error, bool exhausted,
 {
     if (conn->state == CONN_CUTTING) {
         if (side == conn->survivor)
-            conn_end(conn, conn->cutting_for);
+            conn_end(conn, conn->ends_for);
         return;
     }
     if (side == &conn->upstream && connect_retries_cut(conn, now_ms))
@@ -157,7 +160,10 @@ static void cut_by_fault(struct conn *conn, struct side *side, uint64_t now_ms)
     begin_cutting(conn, side, END_FAULT_RESET, true, now_ms);
 }
 
-/* Passes on the orderly end of a direction whose queue is empty. Returns 0 or a negative errno of the sink. */
+/*
+ * Passes on the orderly end of a direction whose queue is empty. Returns 0 or a negative errno of the sink. TLS may owe
+ * its end: then it is passed on once that was sent.
+ */
 static int pass_end(struct conn_direction *direction, struct side *sink)
 {
     int r;
@@ -165,6 +171,8 @@ static int pass_end(struct conn_direction *direction, struct side *sink)
     if (direction->flow != FLOW_ENDING || !chunk_queue_is_empty(&direction->pump.queue))
         return 0;
     r = sink->transport.ops->shut_write(&sink->transport);
+    if (r == -EAGAIN)
+        return 0;
     if (r < 0)
         return r;
     direction->flow = FLOW_ENDED;
@@ -176,12 +184,16 @@ static bool is_open_and_idle(const struct conn_direction *direction)
     return direction->flow == FLOW_OPEN && chunk_queue_is_empty(&direction->pump.queue) && !direction->pump.full;
 }
 
+static bool is_read(const struct transport *transport)
+{
+    return transport->interest == TRANSPORT_READ && transport->owed_bytes == 0 && !transport->has_more;
+}
+
 /* Nothing has ended, nothing waits, and both sides are asked for what they have: the usual outcome of a turn. */
 static bool is_settled(const struct conn *conn)
 {
     return conn->state == CONN_ESTABLISHED && !conn->fault && is_open_and_idle(&conn->to_upstream) &&
-           is_open_and_idle(&conn->to_client) && conn->client.transport.interest == TRANSPORT_READ &&
-           conn->upstream.transport.interest == TRANSPORT_READ;
+           is_open_and_idle(&conn->to_client) && is_read(&conn->client.transport) && is_read(&conn->upstream.transport);
 }
 
 /* After every turn: passes on endings, moves the state, and asks for the events that the new state needs. */
@@ -291,12 +303,12 @@ static bool flush(struct conn *conn, struct side *sink, uint64_t now_ms)
 {
     struct side *source = other_side(conn, sink);
     struct pump *pump = &direction_from(conn, source)->pump;
-    size_t before = pump->queue.length;
+    size_t before = pump->queue.length + sink->transport.owed_bytes;
     enum pump_result result;
     int error = 0;
 
     result = pump_flush(pump, &sink->transport, &conn->worker->means, &error);
-    if (pump->queue.length != before) {
+    if (pump->queue.length + sink->transport.owed_bytes != before) {
         conn->last_byte_ms = now_ms;
         sink->written = true;
     }
@@ -309,7 +321,7 @@ static void on_side(struct conn *conn, struct side *side, short what)
     struct conn_direction *from = direction_from(conn, side), *to = direction_from(conn, other_side(conn, side));
 
     if (what & EV_WRITE) {
-        if (!chunk_queue_is_empty(&to->pump.queue)) {
+        if (!chunk_queue_is_empty(&to->pump.queue) || side->transport.owed_bytes > 0) {
             if (!flush(conn, side, now_ms))
                 return;
         } else if (conn->state != CONN_CUTTING && side->transport.interest == TRANSPORT_WATCH) {
@@ -340,7 +352,10 @@ void relay_on_upstream(evutil_socket_t fd, short what, void *argument)
     struct conn *conn = argument;
 
     (void)fd;
-    on_side(conn, &conn->upstream, what);
+    if (conn->state == CONN_DETECTING)
+        detect_on_upstream(conn);
+    else if (conn->state != CONN_SECURING) /* what it says waits in the kernel until the client is known */
+        on_side(conn, &conn->upstream, what);
 }
 
 void relay_on_client(evutil_socket_t fd, short what, void *argument)
@@ -348,13 +363,23 @@ void relay_on_client(evutil_socket_t fd, short what, void *argument)
     struct conn *conn = argument;
 
     (void)fd;
-    if (conn->state == CONN_PEEKING) {
+    switch (conn->state) {
+    case CONN_PEEKING:
         peek_on_client(conn, what);
         return;
-    }
-    if (conn->state == CONN_ANNOUNCING) {
+    case CONN_ANNOUNCING:
         announce_on_client(conn, what);
         return;
+    case CONN_AWAITING_HELLO:
+    case CONN_DETECTING:
+    case CONN_REFUSING:
+        detect_on_client(conn, what);
+        return;
+    case CONN_SECURING:
+        secure_on_client(conn);
+        return;
+    default:
+        break;
     }
     if (conn->state >= CONN_AWAITING_REPLY) {
         on_side(conn, &conn->client, what);

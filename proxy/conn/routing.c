@@ -9,6 +9,7 @@
 #include "proxy/conn/authorize.h"
 #include "proxy/conn/conn.h"
 #include "proxy/conn/connect.h"
+#include "proxy/conn/detect.h"
 #include "proxy/conn/peek.h"
 #include "proxy/conn/transparent.h"
 #include "proxy/net/dialer.h"
@@ -77,6 +78,22 @@ static void follow(struct conn *conn, const struct match_rule *rule)
         go_to(conn, clusters->passthrough);
 }
 
+/* Nothing is dialled for a client who may not reach the app as it is, or may yet prove an identity that may. */
+static void let_in(struct conn *conn)
+{
+    enum inbound_tls_mode mode = (enum inbound_tls_mode)conn->cluster->config->client_tls.mode;
+    bool is_allowed = mode != INBOUND_TLS_STRICT && authorize_allows(conn);
+
+    if (is_allowed) {
+        conn->is_undecided = mode == INBOUND_TLS_PERMISSIVE;
+        connect_begin(conn);
+    } else if (mode != INBOUND_TLS_DISABLED && authorize_may_allow(conn)) {
+        detect_await_hello(conn);
+    } else {
+        conn_end(conn, END_DENIED);
+    }
+}
+
 void routing_begin(struct conn *conn, const struct listener *listener)
 {
     struct cluster_set *clusters = conn->snapshot->clusters;
@@ -106,10 +123,7 @@ void routing_begin(struct conn *conn, const struct listener *listener)
     }
     if (conn->direction == DIRECTION_INBOUND) {
         conn_enter_cluster(conn, cluster_set_match_inbound(clusters, sockaddr_port(&conn->original.any)));
-        if (authorize_allows(conn))
-            connect_begin(conn);
-        else
-            conn_end(conn, END_DENIED);
+        let_in(conn);
         return;
     }
     rule = route_find(router_view_get(&conn->worker->routes, &clusters->router), &conn->original.any);

@@ -53,10 +53,11 @@ static void on_timer(struct timer *timer, uint64_t now_ms)
     end(CONTAINER_OF(timer, struct stray, timer), -ETIMEDOUT, now_ms);
 }
 
+/* One that is in its TLS handshake is connected: nothing more is to be learnt. */
 void stray_begin(struct conn *conn, struct transport *transport, struct attempt_target *target, uint64_t deadline_ms)
 {
     struct worker *worker = conn->worker;
-    bool has_place = limits_take(&worker->shared->limits.strays, LIMITS_MOST_STRAYS);
+    bool has_place = !transport->carrier && limits_take(&worker->shared->limits.strays, LIMITS_MOST_STRAYS);
     struct stray *stray = has_place ? calloc(1, sizeof *stray) : NULL;
 
     transport_set_interest(transport, TRANSPORT_NOTHING);
@@ -76,9 +77,7 @@ void stray_begin(struct conn *conn, struct transport *transport, struct attempt_
     *target = (struct attempt_target){ 0 };
     stray->timer.fire = on_timer;
     list_append(&worker->strays, &stray->in_worker);
-    transport_tcp_open(&stray->transport, transport->fd, worker->base, on_event, stray);
-    transport->ops = NULL;
-    transport->fd = -1;
+    transport_move(&stray->transport, transport, on_event, stray);
     timers_arm_exact(&worker->timers, &stray->timer, deadline_ms);
     if (transport_set_interest(&stray->transport, TRANSPORT_WRITE) < 0)
         end(stray, 0, clock_now_ms());

@@ -4,10 +4,12 @@
 #include "proxy/conn/announce.h"
 #include "proxy/conn/conn.h"
 #include "proxy/conn/connect.h"
+#include "proxy/conn/detect.h"
 #include "proxy/conn/fault.h"
 #include "proxy/conn/peek.h"
 #include "proxy/conn/pending.h"
 #include "proxy/conn/relay.h"
+#include "proxy/conn/secure.h"
 #include "proxy/net/sockopt.h"
 #include "proxy/worker/worker.h"
 
@@ -137,6 +139,14 @@ static void on_timer(struct timer *timer, uint64_t now_ms)
         break;
     case CONN_ANNOUNCING:
         announce_on_timer(conn);
+        break;
+    case CONN_AWAITING_HELLO:
+    case CONN_DETECTING:
+    case CONN_REFUSING:
+        detect_on_timer(conn, now_ms);
+        break;
+    case CONN_SECURING:
+        secure_on_timer(conn);
         break;
     case CONN_FAULT_DELAYED:
         fault_on_delay_over(conn);

@@ -5,6 +5,7 @@
 
 #include "base/host_name.h"
 #include "base/macros.h"
+#include "proxy/tls/mesh.h"
 
 enum {
     RECORD_HANDSHAKE = 22,
@@ -14,6 +15,7 @@ enum {
     MESSAGE_HEAD = 4,
     VERSION_AND_RANDOM = 2 + 32,
     EXTENSION_SERVER_NAME = 0,
+    EXTENSION_ALPN = 16,
     NAME_TYPE_HOST = 0,
 };
 
@@ -121,8 +123,21 @@ static void read_server_name(struct reader *extension, char *ret_name)
     }
 }
 
+static bool offers_mesh(struct reader *extension)
+{
+    struct reader list = take_vector(extension, 2);
+
+    while (list.left > 0) {
+        struct reader name = take_vector(&list, 1);
+
+        if (!list.is_short && name.left == strlen(MESH_ALPN) && memcmp(name.at, MESH_ALPN, name.left) == 0)
+            return true;
+    }
+    return false;
+}
+
 /* `hello` is the body of a whole message. Returns whether it is well formed. */
-static bool read_hello(struct reader *hello, char *ret_name)
+static bool read_hello(struct reader *hello, struct client_hello *ret_hello)
 {
     struct reader extensions;
 
@@ -140,12 +155,14 @@ static bool read_hello(struct reader *hello, char *ret_name)
         struct reader extension = take_vector(&extensions, 2);
 
         if (type == EXTENSION_SERVER_NAME && !extensions.is_short)
-            read_server_name(&extension, ret_name);
+            read_server_name(&extension, ret_hello->name);
+        if (type == EXTENSION_ALPN && !extensions.is_short)
+            ret_hello->speaks_mesh = offers_mesh(&extension);
     }
     return !hello->is_short && !extensions.is_short;
 }
 
-enum client_hello client_hello_parse(const uint8_t *bytes, size_t length, char *ret_name)
+enum client_hello_state client_hello_parse(const uint8_t *bytes, size_t length, struct client_hello *ret_hello)
 {
     uint8_t message[CLIENT_HELLO_MOST_BYTES];
     struct reader reader = { .at = message };
@@ -153,7 +170,7 @@ enum client_hello client_hello_parse(const uint8_t *bytes, size_t length, char *
     bool is_tls;
     size_t body;
 
-    ret_name[0] = '\0';
+    *ret_hello = (struct client_hello){ 0 };
     reader.left = join_records(bytes, MIN(length, (size_t)CLIENT_HELLO_MOST_BYTES), message, sizeof message, &is_tls);
     if (!is_tls || (reader.left > 0 && message[0] != MESSAGE_CLIENT_HELLO))
         return CLIENT_HELLO_NOT_TLS;
@@ -164,8 +181,8 @@ enum client_hello client_hello_parse(const uint8_t *bytes, size_t length, char *
     if (reader.is_short || reader.left < body)
         return length < CLIENT_HELLO_MOST_BYTES ? CLIENT_HELLO_INCOMPLETE : CLIENT_HELLO_NOT_TLS;
     hello = (struct reader){ .at = reader.at, .left = body };
-    if (!read_hello(&hello, ret_name)) {
-        ret_name[0] = '\0';
+    if (!read_hello(&hello, ret_hello)) {
+        *ret_hello = (struct client_hello){ 0 };
         return CLIENT_HELLO_NOT_TLS;
     }
     return CLIENT_HELLO_COMPLETE;

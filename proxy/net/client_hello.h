@@ -4,20 +4,23 @@
  */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 #define CLIENT_HELLO_MOST_BYTES (16 * 1024) /* with its records' heads; a longer one is not looked at */
 #define CLIENT_HELLO_NAME_SIZE  254
 
-enum client_hello {
+enum client_hello_state {
     CLIENT_HELLO_INCOMPLETE, /* so far it may be one */
     CLIENT_HELLO_NOT_TLS,
     CLIENT_HELLO_COMPLETE,
 };
 
-/*
- * ret_name     CLIENT_HELLO_NAME_SIZE bytes; with CLIENT_HELLO_COMPLETE the server name in small letters, "" when it
- *              has none or one that no host may have
- */
-enum client_hello client_hello_parse(const uint8_t *bytes, size_t length, char *ret_name);
+struct client_hello {
+    char name[CLIENT_HELLO_NAME_SIZE]; /* the server's, in small letters; "": none, or one that no host may have */
+    bool speaks_mesh;                  /* it offers the mesh's protocol (ALPN, RFC 7301) */
+};
+
+/* ret_hello  set in any case; of meaning with CLIENT_HELLO_COMPLETE */
+enum client_hello_state client_hello_parse(const uint8_t *bytes, size_t length, struct client_hello *ret_hello);

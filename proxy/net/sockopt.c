@@ -91,3 +91,11 @@ unsigned sockopt_unread(int fd)
 
     return ioctl(fd, FIONREAD, &bytes) < 0 || bytes < 0 ? 0 : (unsigned)bytes;
 }
+
+int sockopt_take_error(int fd)
+{
+    int error = 0;
+    socklen_t length = sizeof error;
+
+    return getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &length) < 0 ? -errno : -error;
+}

@@ -37,6 +37,9 @@ struct sockopt_peer {
 /* Returns 0, or a negative errno when it is not a TCP socket. */
 int sockopt_get_peer(int fd, struct sockopt_peer *ret_peer);
 
+/* What has gone wrong with the socket (SO_ERROR), once: 0 or a negative errno. */
+int sockopt_take_error(int fd);
+
 /* Bytes that wait to be read (FIONREAD); 0 when that cannot be told. */
 unsigned sockopt_unread(int fd);
 

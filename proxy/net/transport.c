@@ -12,12 +12,21 @@ static const short flags_of[] = {
     [TRANSPORT_WATCH] = EV_WRITE | EV_ET | EV_PERSIST, /* epoll reports a cut whatever was asked for */
 };
 
+/* libevent runs it again before it looks at sockets; what is inside is little, so nobody starves. */
+static void announce_more(struct transport *transport)
+{
+    if (transport->has_more && (flags_of[transport->interest] & EV_READ))
+        event_active(&transport->event, EV_READ, 0);
+}
+
 int transport_set_interest(struct transport *transport, enum transport_interest interest)
 {
     struct event *event = &transport->event;
 
-    if (interest == transport->interest)
+    if (interest == transport->interest) {
+        announce_more(transport);
         return 0;
+    }
     if (transport->interest != TRANSPORT_NOTHING)
         event_del(event);
     transport->interest = TRANSPORT_NOTHING;
@@ -28,7 +37,24 @@ int transport_set_interest(struct transport *transport, enum transport_interest 
     if (event_add(event, NULL) < 0)
         return -ENOMEM;
     transport->interest = interest;
+    announce_more(transport);
     return 0;
+}
+
+void transport_set_owner(struct transport *transport, event_callback_fn callback, void *owner)
+{
+    transport_set_interest(transport, TRANSPORT_NOTHING);
+    event_assign(&transport->event, event_get_base(&transport->event), transport->fd, 0, callback, owner);
+}
+
+void transport_move(struct transport *to, struct transport *from, event_callback_fn callback, void *owner)
+{
+    transport_set_interest(from, TRANSPORT_NOTHING);
+    *to = *from;
+    event_assign(&to->event, event_get_base(&from->event), to->fd, 0, callback, owner);
+    from->ops = NULL;
+    from->carrier = NULL;
+    from->fd = -1;
 }
 
 void transport_close(struct transport *transport, enum transport_closing how)

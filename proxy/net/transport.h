@@ -1,6 +1,6 @@
 /*
  * One end of a connection as the relay sees it: bytes in, bytes out, an orderly or an abortive end, and what to be told
- * about. Implementations: a plain socket (transport_tcp.c); TLS has the same table.
+ * about. Implementations: a plain socket (transport_tcp.c), and TLS (tls/transport_tls.c).
  *
  * Owner: the connection it is part of. Thread: its worker's.
  */
@@ -13,6 +13,7 @@
 #include <sys/types.h>
 #include <sys/uio.h>
 
+struct carrier;
 struct transport;
 
 enum transport_closing {
@@ -35,7 +36,13 @@ struct transport_ops {
     /* Sends off what `more` held back; nothing when there is nothing. */
     void (*push)(struct transport *transport);
 
-    /* Sends FIN behind what was written. Returns 0 or a negative errno. */
+    /* Sends what is owed (transport->owed_bytes). 0 when nothing is left, -EAGAIN, or another negative errno: a cut. */
+    int (*flush)(struct transport *transport);
+
+    /*
+     * Sends the orderly end behind what was written. Returns 0, or -EAGAIN when that is owed: to be called again when
+     * it was flushed; or another negative errno.
+     */
     int (*shut_write)(struct transport *transport);
 
     /*
@@ -61,7 +68,10 @@ struct transport {
     const struct transport_ops *ops; /* NULL: closed, or never opened */
     int fd;
     enum transport_interest interest;
-    struct event event; /* one for both directions: it keeps an idle connection small */
+    unsigned owed_bytes;     /* taken by write(), and not by the kernel yet; until flush() it takes no more */
+    bool has_more;           /* read() has something to give (bytes, an end) although the socket may be quiet */
+    struct carrier *carrier; /* TLS: what it goes through; NULL: a plain socket */
+    struct event event;      /* one for both directions: it keeps an idle connection small */
 };
 
 /*
@@ -71,7 +81,25 @@ struct transport {
 void transport_tcp_open(struct transport *transport, int fd, struct event_base *base, event_callback_fn callback,
                         void *owner);
 
-/* Makes no system call when nothing changes. Returns 0 or -ENOMEM. */
+/*
+ * The same over TLS, in the place of a plain one that is open; what is asked for stays asked for. Takes over `carrier`,
+ * whose handshake goes on with transport_tls_handshake().
+ */
+void transport_tls_begin(struct transport *transport, struct carrier *carrier);
+
+/* As carrier_handshake(); asks for the events that it needs. */
+int transport_tls_handshake(struct transport *transport);
+
+/* From now on libevent calls somebody else. Asks for nothing any more. */
+void transport_set_owner(struct transport *transport, event_callback_fn callback, void *owner);
+
+/* Moves `from`, which is closed afterwards without its socket's knowing, to `to`. Asks for nothing any more. */
+void transport_move(struct transport *to, struct transport *from, event_callback_fn callback, void *owner);
+
+/*
+ * Makes no system call when nothing changes. With has_more, asking to read brings EV_READ in this turn or the next.
+ * Returns 0 or -ENOMEM.
+ */
 int transport_set_interest(struct transport *transport, enum transport_interest interest);
 
 /* Does nothing when it is not open. */

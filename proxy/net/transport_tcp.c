@@ -35,6 +35,13 @@ static void tcp_push(struct transport *transport)
     sockopt_set_nodelay(transport->fd);
 }
 
+/* It owes nothing. */
+static int tcp_flush(struct transport *transport)
+{
+    (void)transport;
+    return 0;
+}
+
 static int tcp_shut_write(struct transport *transport)
 {
     return shutdown(transport->fd, SHUT_WR) < 0 ? -errno : 0;
@@ -43,10 +50,7 @@ static int tcp_shut_write(struct transport *transport)
 /* SO_ERROR and not POLLHUP, which also tells that both sides have finished in good order, perhaps with bytes unread. */
 static int tcp_cut_error(const struct transport *transport)
 {
-    int error = 0;
-    socklen_t length = sizeof error;
-
-    return getsockopt(transport->fd, SOL_SOCKET, SO_ERROR, &error, &length) < 0 ? -errno : -error;
+    return sockopt_take_error(transport->fd);
 }
 
 static void tcp_close(struct transport *transport, enum transport_closing how)
@@ -61,6 +65,7 @@ static const struct transport_ops tcp_ops = {
     .write = tcp_write,
     .write_vector = tcp_write_vector,
     .push = tcp_push,
+    .flush = tcp_flush,
     .shut_write = tcp_shut_write,
     .cut_error = tcp_cut_error,
     .close = tcp_close,
@@ -71,6 +76,9 @@ void transport_tcp_open(struct transport *transport, int fd, struct event_base *
 {
     transport->ops = &tcp_ops;
     transport->fd = fd;
+    transport->has_more = false;
+    transport->owed_bytes = 0;
+    transport->carrier = NULL;
     transport->interest = TRANSPORT_NOTHING;
     event_assign(&transport->event, base, fd, 0, callback, owner);
 }

@@ -8,7 +8,8 @@
 #include "base/strbuf.h"
 #include "proxy/observe/counters.h"
 
-#define CONNECTION_VIEW_NAME 64
+#define CONNECTION_VIEW_NAME     64
+#define CONNECTION_VIEW_IDENTITY 256 /* longer ones are cut off */
 
 /* One connection at one moment. */
 struct connection_view {
@@ -17,6 +18,7 @@ struct connection_view {
     char cluster[CONNECTION_VIEW_NAME];
     union inet_address client, original; /* AF_UNSPEC: not known, or none */
     union sockaddr_any endpoint;         /* AF_UNSPEC: none yet */
+    char client_identity[CONNECTION_VIEW_IDENTITY], endpoint_identity[CONNECTION_VIEW_IDENTITY]; /* "": none */
     uint64_t age_ms, idle_ms;
     uint64_t bytes_to_upstream, bytes_to_client;
     unsigned attempts, worker;

@@ -23,6 +23,8 @@ enum direction { DIRECTION_OUTBOUND, DIRECTION_INBOUND, DIRECTION_LISTENER, DIRE
     X(UNREACHABLE, "unreachable")               \
     X(RESET_BEFORE_REPLY, "reset_before_reply") \
     X(FIRST_BYTE_TIMEOUT, "first_byte_timeout") \
+    X(TLS, "tls")                               \
+    X(DENIED, "denied")                         \
     X(NO_DESCRIPTORS, "no_descriptors")         \
     X(OTHER, "other")
 

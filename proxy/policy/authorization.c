@@ -50,3 +50,18 @@ bool authorization_allows(const struct config *config, const struct authorizatio
     *ret_rule = AUTHORIZATION_NO_RULE;
     return config->authorization.count == 0;
 }
+
+bool authorization_may_allow(const struct config *config, const struct authorization_subject *subject)
+{
+    for (size_t i = 0; i < config->authorization.count; i++) {
+        const struct authorization_rule *rule = &config->authorization.items[i];
+
+        if (!has_port(&rule->ports, subject->port) || !has_source(&rule->sources, subject->source))
+            continue;
+        if (rule->action == AUTHORIZATION_ALLOW)
+            return true;
+        if (rule->identities.count == 0) /* whoever it is */
+            return false;
+    }
+    return config->authorization.count == 0;
+}

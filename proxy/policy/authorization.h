@@ -18,5 +18,8 @@ struct authorization_subject {
     uint16_t port;                    /* the app's */
 };
 
+/* Whether the subject might be allowed if it proved some identity; its own is not looked at. */
+bool authorization_may_allow(const struct config *config, const struct authorization_subject *subject);
+
 /* ret_rule: the one that decided, or AUTHORIZATION_NO_RULE */
 bool authorization_allows(const struct config *config, const struct authorization_subject *subject, size_t *ret_rule);

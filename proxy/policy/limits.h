@@ -1,4 +1,4 @@
-/* The process's limits of descriptors, over all workers. Thread: any. */
+/* The process's limits, over all workers. Thread: any. */
 #pragma once
 
 #include <stdatomic.h>
@@ -15,6 +15,8 @@ struct limits {
     atomic_uint connections;
     atomic_uint max_connections; /* a reload may change it */
     atomic_uint hedges, strays;
+    atomic_uint handshakes;     /* of clients, TLS */
+    atomic_uint max_handshakes; /* a reload may change it */
 };
 
 /* Takes one of a count that `most` limits; false when there is none left. */

@@ -62,11 +62,27 @@ void command_status(void *owner, const struct http_request *request, struct http
 void command_metrics(void *owner, const struct http_request *request, struct http_response *response)
 {
     const struct process *process = owner;
+    struct identity_status identity;
 
     (void)request;
+    identity_describe(process, &identity);
     response->content_type = PROMETHEUS;
     prometheus_append(clusters_of(process), readiness_is_ready(&process->lifecycle.readiness), &process->reload.status,
                       &response->body);
+    identity_append_metrics(&identity, &response->body);
+}
+
+void command_identity(void *owner, const struct http_request *request, struct http_response *response)
+{
+    struct identity_status status;
+
+    identity_describe(owner, &status);
+    if (request->wants_text) {
+        identity_append_text(&status, &response->body);
+        return;
+    }
+    response->content_type = JSON;
+    identity_append_json(&status, &response->body);
 }
 
 void command_clusters(void *owner, const struct http_request *request, struct http_response *response)

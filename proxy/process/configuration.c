@@ -11,6 +11,7 @@
 #include "proxy/process/process.h"
 #include "proxy/process/startup.h"
 #include "proxy/process/upstreams.h"
+#include "proxy/tls/credentials.h"
 #include "proxy/upstream/cluster_endpoints.h"
 
 /*
@@ -86,7 +87,8 @@ static void configure_log(const struct config *config, const struct config *befo
 }
 
 /* Nothing in here can fail, but for memory that some cluster would need for other endpoints: it keeps the old ones. */
-static int put_in_force(struct process *process, struct snapshot *snapshot, struct upstreams *upstreams)
+static int put_in_force(struct process *process, struct snapshot *snapshot, struct upstreams *upstreams,
+                        struct credentials *credentials)
 {
     struct snapshot *before = process->snapshot;
     struct upstreams *previous = process->upstreams;
@@ -103,6 +105,7 @@ static int put_in_force(struct process *process, struct snapshot *snapshot, stru
     process->lifecycle.drain = &snapshot->config->drain;
     configure_log(snapshot->config, before ? before->config : NULL);
     startup_set_limits(process, snapshot->config);
+    identity_put_in_force(process, snapshot->config, credentials);
     atomic_store_explicit(&process->shared.snapshot, snapshot, memory_order_release);
     process->upstreams = upstreams; /* before names are answered */
     changed_names = upstreams_begin(upstreams, previous);
@@ -123,6 +126,7 @@ static int put_in_force(struct process *process, struct snapshot *snapshot, stru
 
 int configuration_apply(struct process *process, struct config *config)
 {
+    struct credentials *credentials = NULL;
     struct upstreams *upstreams;
     struct snapshot *snapshot;
     int r = snapshot_new(config, &process->clusters, clock_now_ms(), &snapshot);
@@ -131,12 +135,15 @@ int configuration_apply(struct process *process, struct config *config)
         return r;
     r = listeners_open(process, snapshot, process->snapshot);
     if (r == 0)
+        r = identity_prepare(process, config, &credentials);
+    if (r == 0)
         r = upstreams_new(process, snapshot, &upstreams);
     if (r < 0) {
+        credentials_unref(credentials);
         snapshot_free(snapshot);
         return r;
     }
-    return put_in_force(process, snapshot, upstreams);
+    return put_in_force(process, snapshot, upstreams, credentials);
 }
 
 bool configuration_is_settled(const struct process *process)

@@ -30,6 +30,7 @@ void lifecycle_init(struct lifecycle *lifecycle, const struct drain_config *drai
     readiness_block(&lifecycle->readiness, READINESS_CONFIGURATION);
     readiness_block(&lifecycle->readiness, READINESS_LISTENERS);
     readiness_block(&lifecycle->readiness, READINESS_INTERCEPTION);
+    readiness_block(&lifecycle->readiness, READINESS_CERTIFICATES);
     readiness_block(&lifecycle->readiness, READINESS_ENDPOINTS);
     enter(lifecycle, LIFECYCLE_STARTING);
 }

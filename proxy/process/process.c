@@ -232,6 +232,7 @@ static int start(struct process *process, const struct process_task *task)
     }
     event_assign(&process->lifecycle_tick, process->base, -1, EV_PERSIST, on_lifecycle_tick, process);
     reload_init(process, task->config_path, &task->seen);
+    identity_init(process);
     commands_init(process);
     r = watch_signals(process);
     if (r == 0)
@@ -254,8 +255,10 @@ static int start(struct process *process, const struct process_task *task)
         r = startup_finish_takeover(process, config, takeover_path);
     if (r < 0)
         return r;
-    for (unsigned i = 0; i < process->workers_ready; i++)
+    for (unsigned i = 0; i < process->workers_ready; i++) {
+        worker_take_credentials(&process->shared.workers[i]);
         worker_adopt(&process->shared.workers[i]);
+    }
     lifecycle_unblock(&process->lifecycle, READINESS_LISTENERS);
     upstreams_await(process);
     reload_begin(process);
@@ -301,6 +304,7 @@ static void end(struct process *process)
         worker_done(&process->shared.workers[i]);
     tell_endings(process);
     free(process->shared.workers);
+    identity_done(process);
     configuration_free_all(process);
     listing_done(&process->listing);
     dns_resolver_free(process->resolver);

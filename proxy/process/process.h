@@ -10,6 +10,7 @@
 #include "control/readiness.h"
 #include "control/server.h"
 #include "proxy/config/config.h"
+#include "proxy/process/identity.h"
 #include "proxy/process/lifecycle.h"
 #include "proxy/process/reload.h"
 #include "proxy/upstream/dns.h"
@@ -37,6 +38,7 @@ struct process {
     struct dns_resolver *resolver;                 /* NULL: there have been no names so far */
     struct lifecycle lifecycle;
     struct reload reload;
+    struct identity identity;
     struct listing listing;
     struct control_server_config commands;
     struct http_server *control, *health, *admin;

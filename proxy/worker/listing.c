@@ -8,6 +8,7 @@
 #include "base/macros.h"
 #include "proxy/conn/announce.h"
 #include "proxy/conn/conn.h"
+#include "proxy/conn/secure.h"
 #include "proxy/worker/worker.h"
 
 int listing_init(struct listing *listing, unsigned workers)
@@ -19,6 +20,12 @@ int listing_init(struct listing *listing, unsigned workers)
 void listing_done(struct listing *listing)
 {
     free(listing->views);
+}
+
+static void copy_identity(const struct spiffe_id *identity, char *text)
+{
+    if (identity)
+        snprintf(text, CONNECTION_VIEW_IDENTITY, "%.*s", (int)identity->length, identity->text);
 }
 
 static void describe(const struct conn *conn, uint64_t now_ms, struct connection_view *ret_view)
@@ -36,6 +43,8 @@ static void describe(const struct conn *conn, uint64_t now_ms, struct connection
     };
     snprintf(ret_view->cluster, sizeof ret_view->cluster, "%s", conn->cluster->config->name);
     ret_view->client = announce_client(conn);
+    copy_identity(secure_client(conn), ret_view->client_identity);
+    copy_identity(secure_endpoint(conn), ret_view->endpoint_identity);
     if (conn->target.endpoint)
         ret_view->endpoint = conn->target.endpoint->address;
 }

@@ -20,8 +20,9 @@ enum mail_command {
     MAIL_ADOPT = 1 << 3,      /* see worker_adopt() */
     MAIL_SPREAD = 1 << 4,     /* see worker_spread_ends() */
     MAIL_STOP_SPREAD = 1 << 7,
-    MAIL_LIST = 1 << 5,   /* see worker_list() */
-    MAIL_LET_GO = 1 << 6, /* see worker_let_go_of_listeners() */
+    MAIL_LIST = 1 << 5,        /* see worker_list() */
+    MAIL_CREDENTIALS = 1 << 8, /* see worker_take_credentials() */
+    MAIL_LET_GO = 1 << 6,      /* see worker_let_go_of_listeners() */
 };
 
 /* An accepted socket to take over. */

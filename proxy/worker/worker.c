@@ -13,8 +13,10 @@
 #include "proxy/conn/conn.h"
 #include "proxy/conn/connect.h"
 #include "proxy/conn/pending.h"
+#include "proxy/conn/secure.h"
 #include "proxy/conn/stray.h"
 #include "proxy/net/sockopt.h"
+#include "proxy/tls/credentials.h"
 #include "proxy/worker/accept.h"
 #include "proxy/worker/adopt.h"
 #include "proxy/worker/listing.h"
@@ -95,6 +97,23 @@ static void close_lost(struct worker *worker)
     }
 }
 
+/* Without memory the old ones stay; nothing is told of them, since the next rotation mends it. */
+static void take_credentials(struct worker *worker)
+{
+    struct credentials *credentials = credential_slot_get(&worker->shared->credentials);
+
+    if (credentials && !worker->carriers.in && carrier_means_init(&worker->carriers) < 0) {
+        log_error("mutual TLS: no memory");
+        carrier_means_done(&worker->carriers);
+        credentials_unref(credentials);
+        return;
+    }
+    credentials_unref(worker->credentials);
+    worker->credentials = credentials;
+    if (credentials && credentials->parts.crls)
+        secure_end_revoked(worker);
+}
+
 static void on_mail(evutil_socket_t fd, short what, void *argument)
 {
     struct worker *worker = argument;
@@ -112,6 +131,8 @@ static void on_mail(evutil_socket_t fd, short what, void *argument)
         event_base_loopbreak(worker->base);
         return;
     }
+    if (commands & MAIL_CREDENTIALS)
+        take_credentials(worker);
     if (commands & MAIL_CLOSE_LOST)
         close_lost(worker);
     if (commands & MAIL_LIST)
@@ -194,6 +215,8 @@ void worker_done(struct worker *worker)
     buffer_budget_done(&worker->means.budget);
     router_view_done(&worker->routes);
     free(worker->means.scratch);
+    carrier_means_done(&worker->carriers);
+    credentials_unref(worker->credentials);
     if (worker->base)
         event_base_free(worker->base);
     if (worker->snapshot)
@@ -235,6 +258,11 @@ void worker_stop_inbound(struct worker *worker)
 void worker_adopt(struct worker *worker)
 {
     mailbox_command(&worker->mailbox, MAIL_ADOPT);
+}
+
+void worker_take_credentials(struct worker *worker)
+{
+    mailbox_command(&worker->mailbox, MAIL_CREDENTIALS);
 }
 
 void worker_let_go_of_listeners(struct worker *worker)

@@ -15,7 +15,10 @@
 #include "base/random.h"
 #include "proxy/conn/pump.h"
 #include "proxy/observe/counters.h"
+#include "proxy/observe/identity_status.h"
 #include "proxy/policy/limits.h"
+#include "proxy/tls/carrier.h"
+#include "proxy/tls/credential_slot.h"
 #include "proxy/worker/mailbox.h"
 #include "proxy/worker/snapshot.h"
 #include "proxy/worker/timers.h"
@@ -27,6 +30,7 @@ struct worker_shared {
     struct buffer_memory buffer_memory;
     struct transparent_ports *transparent_ports; /* in mode tproxy, else NULL */
     struct listing *listing;                     /* see listing.h */
+    struct credential_slot credentials;
     struct worker *workers;
     unsigned count;
 };
@@ -41,6 +45,9 @@ struct worker {
     struct event_base *base;
     struct timers timers;
     struct pump_means means;
+    struct carrier_means carriers;        /* empty until there are credentials */
+    struct credentials *credentials;      /* a reference; NULL: none */
+    struct handshake_counters handshakes; /* shared, see there */
     struct router_view routes;
     struct random random;
     struct mailbox mailbox; /* shared */
@@ -56,7 +63,7 @@ struct worker {
     struct timer accept_timer;
     uint64_t accept_pause_ms; /* the last pause; 0: accepting works */
     unsigned long famine_logged_ms;
-    unsigned long failure_logged_ms;
+    unsigned long failure_logged_ms, tls_logged_ms;
 };
 
 /* Returns 0 or a negative errno. Main thread. */
@@ -79,6 +86,9 @@ void worker_stop_inbound(struct worker *worker);
 
 /* Closes its listening sockets, which another process has too: what waits in their backlogs is that one's. */
 void worker_let_go_of_listeners(struct worker *worker);
+
+/* Takes what is in shared->credentials, soon; ends connections whose peers they say are revoked. */
+void worker_take_credentials(struct worker *worker);
 
 /* Fills in its part of shared->listing, soon. */
 void worker_list(struct worker *worker);

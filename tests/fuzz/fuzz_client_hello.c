@@ -9,17 +9,19 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t length)
 {
-    char name[CLIENT_HELLO_NAME_SIZE], earlier[CLIENT_HELLO_NAME_SIZE];
-    enum client_hello result, part;
+    enum client_hello_state result, part;
+    struct client_hello hello, earlier;
 
-    memset(name, 'x', sizeof name);
-    result = client_hello_parse(bytes, length, name);
-    if (!memchr(name, '\0', sizeof name) || (name[0] && !host_name_is_valid(name, strlen(name))))
+    memset(&hello, 'x', sizeof hello);
+    result = client_hello_parse(bytes, length, &hello);
+    if (!memchr(hello.name, '\0', sizeof hello.name) ||
+        (hello.name[0] && !host_name_is_valid(hello.name, strlen(hello.name))))
         abort();
-    if (result != CLIENT_HELLO_COMPLETE && name[0])
+    if (result != CLIENT_HELLO_COMPLETE && (hello.name[0] || hello.speaks_mesh))
         abort();
-    part = client_hello_parse(bytes, length / 2, earlier);
-    if (part != CLIENT_HELLO_INCOMPLETE && (part != result || strcmp(earlier, name) != 0))
+    part = client_hello_parse(bytes, length / 2, &earlier);
+    if (part != CLIENT_HELLO_INCOMPLETE &&
+        (part != result || strcmp(earlier.name, hello.name) != 0 || earlier.speaks_mesh != hello.speaks_mesh))
         abort();
     return 0;
 }

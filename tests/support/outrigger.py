@@ -122,6 +122,16 @@ class Outrigger:
     def active(self):
         return self.status()["connections"]["active"]
 
+    def connections(self):
+        return json.loads(self.request("GET", "/connections")[1])["connections"]
+
+    def identity(self):
+        return json.loads(self.request("GET", "/identity")[1])
+
+    def resident_kib(self):
+        with open(f"/proc/{self.pid}/status", encoding="ascii") as file:
+            return int(re.search(r"VmRSS:\s+(\d+)", file.read()).group(1))
+
     def metrics(self):
         return parse_metrics(self.request("GET", "/metrics")[1])
 

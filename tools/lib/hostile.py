@@ -68,7 +68,7 @@ LEAVES = {
     "port": uri("spiffe://cluster.local:443/ns/shop/sa/web"),
     "user_info": uri("spiffe://admin@cluster.local/ns/shop/sa/web"),
     "query": uri(f"{ID}?admin"),
-    "fragment": uri(f"{ID}#admin"),
+    "fragment": leaf(subjectAltName=der(uri_name(f"{ID}#admin".encode()))),
     "star": uri("spiffe://cluster.local/ns/shop/sa/*"),
     "zero_inside": leaf(subjectAltName=der(uri_name(ID.encode() + b"\0.evil"))),
     "zero_behind": leaf(subjectAltName=der(uri_name(ID.encode() + b"\0"))),

@@ -82,12 +82,13 @@ static struct draft hello_with(const char *name, size_t padding, size_t each)
     return stream;
 }
 
-static void assert_hello(const struct draft *stream, enum client_hello expected, const char *expected_name)
+static void assert_hello(const struct draft *stream, enum client_hello_state expected, const char *expected_name)
 {
-    char name[CLIENT_HELLO_NAME_SIZE];
+    struct client_hello hello;
 
-    assert_int_equal(client_hello_parse(stream->bytes, stream->length, name), expected);
-    assert_string_equal(name, expected_name);
+    assert_int_equal(client_hello_parse(stream->bytes, stream->length, &hello), expected);
+    assert_string_equal(hello.name, expected_name);
+    assert_false(hello.speaks_mesh);
 }
 
 static void test_client_hello_parse_finds_the_name_in_small_letters(void **state)
@@ -180,6 +181,35 @@ static void test_client_hello_parse_gives_up_on_what_is_too_long(void **state)
 }
 
 /* Every byte of a hello wrong in turn: any verdict, but no name that a host may not have (the sanitizers look on). */
+/* A ClientHello that offers these protocols, a list as it is sent. */
+static bool speaks_mesh(const char *protocols, size_t length)
+{
+    struct draft extensions = { .length = 0 }, message = { .length = 0 }, stream = { .length = 0 };
+    struct client_hello hello;
+
+    put_number(&extensions, 16, 2);
+    put_number(&extensions, length + 2, 2);
+    put_vector(&extensions, 2, protocols, length);
+    put_server_name(&extensions, "api.example");
+    put_message(&message, &extensions);
+    put_records(&stream, &message, 1 << 14);
+    assert_int_equal(client_hello_parse(stream.bytes, stream.length, &hello), CLIENT_HELLO_COMPLETE);
+    assert_string_equal(hello.name, "api.example");
+    return hello.speaks_mesh;
+}
+
+static void test_client_hello_parse_knows_the_mesh_by_its_whole_name(void **state)
+{
+    (void)state;
+    assert_true(speaks_mesh("\x0boutrigger/1", 12));
+    assert_true(speaks_mesh("\x02h2\x0boutrigger/1", 15));
+    assert_false(speaks_mesh("\x0boutrigger/2", 12));
+    assert_false(speaks_mesh("\x0coutrigger/1x", 13));
+    assert_false(speaks_mesh("\x0aoutrigger/", 11));
+    assert_false(speaks_mesh("\x20outrigger/1", 12));
+    assert_false(speaks_mesh("", 0));
+}
+
 static void test_client_hello_parse_with_any_wrong_byte_stays_in_bounds(void **state)
 {
     struct draft stream = hello_with("api.example", 3, 60);
@@ -187,12 +217,12 @@ static void test_client_hello_parse_with_any_wrong_byte_stays_in_bounds(void **s
     (void)state;
     for (size_t at = 0; at < stream.length; at++) {
         uint8_t right = stream.bytes[at];
-        char name[CLIENT_HELLO_NAME_SIZE];
+        struct client_hello hello;
 
         for (unsigned wrong = 0; wrong < 256; wrong += 5) {
             stream.bytes[at] = (uint8_t)wrong;
-            client_hello_parse(stream.bytes, stream.length, name);
-            assert_true(strlen(name) < sizeof name);
+            client_hello_parse(stream.bytes, stream.length, &hello);
+            assert_true(strlen(hello.name) < sizeof hello.name);
         }
         stream.bytes[at] = right;
     }
@@ -202,6 +232,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_client_hello_parse_finds_the_name_in_small_letters),
+        cmocka_unit_test(test_client_hello_parse_knows_the_mesh_by_its_whole_name),
         cmocka_unit_test(test_client_hello_parse_joins_records_of_any_size),
         cmocka_unit_test(test_client_hello_parse_of_every_beginning_is_incomplete),
         cmocka_unit_test(test_client_hello_parse_without_a_usable_name_is_complete),

@@ -54,6 +54,7 @@ static int set_up(void **state)
     lifecycle_unblock(&lifecycle, READINESS_CONFIGURATION);
     lifecycle_unblock(&lifecycle, READINESS_LISTENERS);
     lifecycle_unblock(&lifecycle, READINESS_INTERCEPTION);
+    lifecycle_unblock(&lifecycle, READINESS_CERTIFICATES);
     lifecycle_unblock(&lifecycle, READINESS_ENDPOINTS);
     return 0;
 }
@@ -66,12 +67,13 @@ static void test_lifecycle_is_ready_when_no_blocker_is_left(void **state)
     lifecycle_init(&lifecycle, &drain, &actions, &process);
     strbuf_init(&names, 100);
     readiness_append_blockers(&lifecycle.readiness, "\"", &names);
-    assert_string_equal(names.text, "\"configuration\",\"listeners\",\"interception\",\"endpoints\"");
+    assert_string_equal(names.text, "\"configuration\",\"listeners\",\"interception\",\"certificates\",\"endpoints\"");
     strbuf_done(&names);
     lifecycle_unblock(&lifecycle, READINESS_LISTENERS);
     lifecycle_unblock(&lifecycle, READINESS_CONFIGURATION);
     assert_int_equal(lifecycle.state, LIFECYCLE_STARTING);
     lifecycle_unblock(&lifecycle, READINESS_INTERCEPTION);
+    lifecycle_unblock(&lifecycle, READINESS_CERTIFICATES);
     lifecycle_unblock(&lifecycle, READINESS_ENDPOINTS);
     assert_int_equal(lifecycle.state, LIFECYCLE_READY);
     assert_true(readiness_is_ready(&lifecycle.readiness));

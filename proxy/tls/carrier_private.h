@@ -1,0 +1,36 @@
+/* A carrier's inside, for those parts of it that are in other files. */
+#pragma once
+
+#include <openssl/ssl.h>
+
+#include "proxy/tls/carrier.h"
+
+struct carrier {
+    SSL *ssl;
+    struct carrier_means *means;
+    struct credentials *credentials;
+    const struct name_list *expected; /* during the handshake */
+    char *peer_text;
+    struct spiffe_id peer;
+    const unsigned char *in; /* fed, and not taken by OpenSSL yet; during a call in the means, between calls in stash */
+    size_t in_left;
+    unsigned char *stash;
+    unsigned char *owed; /* encrypted, and not taken by the kernel yet */
+    size_t owed_at, owed_end;
+    int end; /* what reads end with, once there are no more bytes: 0 for the orderly end, a negative errno; 1: not yet
+              */
+    enum tls_problem problem;
+    const char *detail;
+    bool is_done;     /* the handshake */
+    bool owes_status; /* of who accepts: the status of the mesh protocol */
+    bool met_mesh;
+    bool is_finished; /* close_notify is made */
+};
+
+struct carrier *carrier_of(const SSL *ssl);
+
+/* Copies who the peer is. Returns 0 or -ENOMEM. */
+int carrier_set_peer(struct carrier *carrier, const struct spiffe_id *peer);
+
+/* OpenSSL's way to the bytes. Returns NULL without memory. */
+BIO *carrier_bio_new(struct carrier *carrier);
