@@ -10,6 +10,9 @@ import subprocess
 import sys
 import tempfile
 
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "tools", "lib"))
+
+from ca import CA  # noqa: E402
 from bench.origin import BODY, BULK_BYTES, Origin
 from bench.peers.peer import Failed
 from bench.processes import cores, pin
@@ -21,6 +24,7 @@ ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 PROGRAMS = ("outrigger", "outrigger-init", "bench-floor", "bench-pace")
 NET = 76
 SERVER, SERVER_PORT = f"10.{NET}.0.2", 8000
+MESH_ADDRESS = f"10.{NET}.1.1"
 
 
 class Sink:
@@ -48,8 +52,9 @@ class Bench:
         self.proxy_core, self.load_core = cores()
         self.numbers = itertools.count()
         self.namespace, self.host = None, "127.0.0.1"
-        self.namespaces = []  # of the redirected twin: client, server
+        self.namespaces = []  # of the twins
         self.twin = None
+        self.mesh_twin = None
         try:
             self.origin = Origin(self._subdirectory("origin"), free_port(), self.load_core)
         except BaseException:
@@ -92,8 +97,8 @@ class Bench:
     def hold(self, peer, count):
         """Holds `count` connections that each carried one request."""
         host, port = peer.target()
-        child = subprocess.Popen([sys.executable, "-B", "-m", "bench.hold", host, str(port), str(count)], cwd=ROOT, text=True,
-                                 stdin=subprocess.PIPE, stdout=subprocess.PIPE, preexec_fn=pin(self.load_core))
+        argv = [sys.executable, "-B", "-m", "bench.hold", host, str(port), str(count)]
+        child = subprocess.Popen(self.namespace.command(argv) if self.namespace else argv, cwd=ROOT, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE, preexec_fn=pin(self.load_core))
         try:
             if child.stdout.readline() != "held\n":
                 raise Failed(f"{peer.name}: {count} connections could not be held")
@@ -114,21 +119,51 @@ class Bench:
     def redirected(self, to_proxy):
         """The same bench with its load in a namespace whose connections are redirected (or, without a proxy, are not)."""
         if not self.twin:
-            self.namespaces = [Namespace("bench-client"), Namespace("bench-server")]
-            join(*self.namespaces, NET)
-            for namespace in self.namespaces:  # or thousands of ended connections a second would fill the kernel's table
+            client, server = Namespace("bench-client"), Namespace("bench-server")
+            self.namespaces += [client, server]
+            join(client, server, NET)
+            for namespace in (client, server):  # or thousands of ended connections a second would fill the kernel's table
                 namespace.run(["sysctl", "-qw", *(f"net.netfilter.nf_conntrack_tcp_timeout_{state}=1" for state in
                                                   ("time_wait", "close", "last_ack", "fin_wait", "close_wait"))])
             self.twin = copy.copy(self)
-            self.twin.namespace, self.twin.host = self.namespaces[0], SERVER
-            self.twin.origin = Origin(self._subdirectory("redirected"), SERVER_PORT, self.load_core, SERVER, self.namespaces[1])
+            self.twin.namespace, self.twin.host = client, SERVER
+            self.twin.origin = Origin(self._subdirectory("redirected"), SERVER_PORT, self.load_core, SERVER, server)
         init = os.path.join(self.programs, "outrigger-init")
-        self.namespaces[0].run([init, "--no-verify"] if to_proxy else [init, "remove"])
+        self.twin.namespace.run([init, "--no-verify"] if to_proxy else [init, "remove"])
         return self.twin
 
+    def meshed(self):
+        """
+        The same bench inside one namespace with the rules of a pod, an address of its own that the origin listens on, and
+        certificates for mutual TLS.
+        """
+        if not self.mesh_twin:
+            namespace = Namespace("bench-mesh")
+            self.namespaces.append(namespace)
+            namespace.run(["ip", "address", "add", f"{MESH_ADDRESS}/32", "dev", "lo"])
+            namespace.run(["sysctl", "-qw", "net.ipv4.ip_local_port_range=32768 65000", "net.ipv4.tcp_tw_reuse=1"])
+            for state in ("time_wait", "close", "last_ack", "fin_wait", "close_wait"):
+                namespace.run(["sysctl", "-qw", f"net.netfilter.nf_conntrack_tcp_timeout_{state}=1"])
+            namespace.run([os.path.join(self.programs, "outrigger-init"), "--no-verify"])
+            self.mesh_twin = copy.copy(self)
+            self.mesh_twin.mesh_address, self.mesh_twin.mesh_files = MESH_ADDRESS, self._certificates()
+            self.mesh_twin.namespace = namespace
+            self.mesh_twin.origin = Origin(self._subdirectory("meshed"), SERVER_PORT, self.load_core, MESH_ADDRESS, namespace)
+        return self.mesh_twin
+
+    def _certificates(self):
+        """One P-256 certificate for both sides, whose name and whose identity each proxy may ask for."""
+        directory = self._subdirectory("certificates")
+        CA(os.path.join(directory, "root")).issue(os.path.join(directory, "bench"), "ns/bench/sa/bench", name="bench")
+        for path, directories, files in os.walk(directory):
+            for name in [".", *directories, *files]:
+                os.chmod(os.path.join(path, name), 0o755)
+        return os.path.join(directory, "bench")
+
     def close(self):
-        if self.twin:
-            self.twin.origin.stop()
+        for twin in (self.twin, self.mesh_twin):
+            if twin:
+                twin.origin.stop()
         for namespace in self.namespaces:
             namespace.delete()
         self.origin.stop()

@@ -20,6 +20,7 @@ class Peer:
 
     name = None
     note = ""  # how it is configured, in a few words; the report prints it
+    uid = PROXY_UID  # in a namespace; None: as the benchmark itself
     redirect = False  # whether it can carry redirected connections to their original destination
 
     def __init__(self, bench):
@@ -55,7 +56,7 @@ class Peer:
         os.makedirs(self.directory, exist_ok=True)
         os.chmod(self.directory, 0o777)
         argv = [*self.wrap, *self.argv()]
-        uid = PROXY_UID if self.bench.namespace else None
+        uid = self.uid if self.bench.namespace else None
         started = time.monotonic()
         self.running = Measured(argv, os.path.join(self.directory, "output.log"), self.bench.proxy_core, self.bench.namespace,
                                 uid, env={**os.environ, **self.environment()})

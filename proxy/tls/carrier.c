@@ -5,19 +5,10 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 
 #include "base/macros.h"
 #include "proxy/tls/carrier_private.h"
 #include "proxy/tls/credentials.h"
-
-#define LARGEST_RECORD (16 * 1024)            /* RFC 8446, 5.1 */
-#define RECORD_ROOM    (LARGEST_RECORD + 512) /* with all that may be around it */
-
-/* A peer may ask for answers (KeyUpdate) and not take them: what is owed beyond one full buffer ends it. */
-#define MOST_OWED (2 * CARRIER_OUT_SIZE)
-
-#define NOT_ENDED 1
 
 static int own_slot;
 static pthread_once_t slot_once = PTHREAD_ONCE_INIT;
@@ -59,7 +50,7 @@ struct carrier *carrier_new(struct carrier_means *means, struct credentials *cre
     carrier->expected = expected;
     carrier->owes_status = role == CARRIER_ACCEPTS;
     carrier->detail = "";
-    carrier->end = NOT_ENDED;
+    carrier->end = CARRIER_NOT_ENDED;
     carrier->credentials = credentials_ref(credentials);
     carrier->ssl = SSL_new(credentials->context);
     bio = carrier->ssl ? carrier_bio_new(carrier) : NULL;
@@ -134,144 +125,6 @@ bool carrier_met_mesh(const struct carrier *carrier)
     return carrier->met_mesh;
 }
 
-size_t carrier_owes(const struct carrier *carrier)
-{
-    return carrier->owed_end - carrier->owed_at;
-}
-
-bool carrier_has_more(const struct carrier *carrier)
-{
-    return carrier->in_left > 0 || carrier->end != NOT_ENDED || SSL_pending(carrier->ssl) > 0;
-}
-
-int carrier_flush(struct carrier *carrier, int fd)
-{
-    ssize_t n;
-
-    if (!carrier->owed)
-        return 0;
-    n = send(fd, carrier->owed + carrier->owed_at, carrier->owed_end - carrier->owed_at, MSG_NOSIGNAL);
-    if (n < 0)
-        return errno == EINTR ? -EAGAIN : -errno;
-    carrier->owed_at += (size_t)n;
-    if (carrier->owed_at < carrier->owed_end)
-        return -EAGAIN;
-    free(carrier->owed);
-    carrier->owed = NULL;
-    carrier->owed_at = carrier->owed_end = 0;
-    return 0;
-}
-
-/* Keeps `length` bytes behind what is owed already. */
-static int owe(struct carrier *carrier, const unsigned char *bytes, size_t length)
-{
-    size_t before = carrier_owes(carrier);
-    unsigned char *grown;
-
-    if (before + length > MOST_OWED)
-        return -ENOBUFS;
-    grown = malloc(before + length);
-    if (!grown)
-        return -ENOMEM;
-    if (before > 0)
-        memcpy(grown, carrier->owed + carrier->owed_at, before);
-    memcpy(grown + before, bytes, length);
-    free(carrier->owed);
-    carrier->owed = grown;
-    carrier->owed_at = 0;
-    carrier->owed_end = before + length;
-    return 0;
-}
-
-/* Sends what OpenSSL has made in this call, or owes it. Returns 0 or a negative errno; the means are empty in any case.
- */
-static int send_made(struct carrier *carrier, int fd, bool more)
-{
-    struct carrier_means *means = carrier->means;
-    size_t length = means->out_length, sent = 0;
-    ssize_t n;
-
-    means->out_length = 0;
-    if (length == 0)
-        return 0;
-    if (!carrier->owed) {
-        n = send(fd, means->out, length, more ? MSG_NOSIGNAL | MSG_MORE : MSG_NOSIGNAL);
-        if (n < 0 && errno != EAGAIN && errno != EINTR)
-            return -errno;
-        sent = n > 0 ? (size_t)n : 0;
-    }
-    return sent < length ? owe(carrier, means->out + sent, length - sent) : 0;
-}
-
-/* What OpenSSL has not taken stays for the next call. At most a record or so: see carrier_read(). */
-static int stash(struct carrier *carrier)
-{
-    unsigned char *kept = NULL;
-
-    if (carrier->in_left > 0) {
-        kept = malloc(carrier->in_left);
-        if (!kept) {
-            carrier->in_left = 0;
-            carrier->end = -ENOMEM;
-        } else {
-            memcpy(kept, carrier->in, carrier->in_left);
-        }
-    }
-    free(carrier->stash);
-    carrier->stash = kept;
-    carrier->in = kept;
-    return carrier->end == -ENOMEM ? -ENOMEM : 0;
-}
-
-/* Feeds up to `most` bytes. Returns how many, 0 at the end of the descriptor, or a negative errno. */
-static ssize_t feed(struct carrier *carrier, int fd, size_t most)
-{
-    ssize_t n = recv(fd, carrier->means->in, MIN(most, (size_t)CARRIER_IN_SIZE), 0);
-
-    if (n < 0)
-        return errno == EINTR ? -EAGAIN : -errno;
-    carrier->in = carrier->means->in;
-    carrier->in_left = (size_t)n;
-    return n;
-}
-
-/* What is in OpenSSL's queue of errors, which is empty afterwards. */
-static void note_error(struct carrier *carrier)
-{
-    unsigned long error = ERR_peek_error();
-    int reason = ERR_GET_REASON(error);
-    const char *text = ERR_reason_error_string(error);
-
-    ERR_clear_error();
-    if (!text)
-        text = "an error without a name";
-    switch (reason) {
-    case SSL_R_WRONG_VERSION_NUMBER:
-    case SSL_R_HTTP_REQUEST:
-    case SSL_R_HTTPS_PROXY_REQUEST:
-    case SSL_R_PACKET_LENGTH_TOO_LONG:
-        carrier_fail(carrier, carrier->met_mesh ? TLS_PROBLEM_PROTOCOL : TLS_PROBLEM_NOT_TLS, text);
-        return;
-    case SSL_R_UNSUPPORTED_PROTOCOL:
-    case SSL_R_TLSV1_ALERT_PROTOCOL_VERSION:
-        carrier_fail(carrier, TLS_PROBLEM_VERSION, text);
-        return;
-    case SSL_R_NO_APPLICATION_PROTOCOL:
-    case SSL_R_TLSV1_ALERT_NO_APPLICATION_PROTOCOL:
-        carrier_fail(carrier, TLS_PROBLEM_NOT_MESH, text);
-        return;
-    case SSL_R_PEER_DID_NOT_RETURN_A_CERTIFICATE:
-        carrier_fail(carrier, TLS_PROBLEM_NO_CERTIFICATE, text);
-        return;
-    case SSL_R_EXCESSIVE_MESSAGE_SIZE:
-        carrier_fail(carrier, TLS_PROBLEM_UNTRUSTED, "its certificates are too long");
-        return;
-    default:
-        carrier_fail(carrier, reason >= SSL_AD_REASON_OFFSET ? TLS_PROBLEM_REFUSED : TLS_PROBLEM_PROTOCOL, text);
-        return;
-    }
-}
-
 static void look_at_protocol(struct carrier *carrier)
 {
     const unsigned char *protocol;
@@ -294,7 +147,7 @@ static int step(struct carrier *carrier)
     }
     if (SSL_get_error(carrier->ssl, done) == SSL_ERROR_WANT_READ)
         return -EAGAIN;
-    note_error(carrier);
+    carrier_note_error(carrier);
     return -EPROTO;
 }
 
@@ -313,7 +166,7 @@ static int finish_handshake(struct carrier *carrier)
 /* Returns 0 when there is something to go on with. */
 static int feed_handshake(struct carrier *carrier, int fd)
 {
-    ssize_t n = feed(carrier, fd, LARGEST_RECORD);
+    ssize_t n = carrier_feed(carrier, fd, CARRIER_LARGEST_RECORD);
 
     if (n > 0)
         return 0;
@@ -333,7 +186,7 @@ int carrier_handshake(struct carrier *carrier, int fd)
     }
     do {
         r = step(carrier);
-        sent = send_made(carrier, fd, false);
+        sent = carrier_send_made(carrier, fd, false);
         if (sent < 0 && r != -EPROTO) {
             carrier_fail(carrier, TLS_PROBLEM_CUT, "it has reset the connection");
             r = -EPROTO;
@@ -341,127 +194,9 @@ int carrier_handshake(struct carrier *carrier, int fd)
         if (r == -EAGAIN)
             r = feed_handshake(carrier, fd);
         else if (r == 0)
-            return stash(carrier) < 0 ? -ENOMEM : finish_handshake(carrier);
+            return carrier_stash(carrier) < 0 ? -ENOMEM : finish_handshake(carrier);
     } while (r == 0);
     return r;
-}
-
-/* How reading ends, and with what. */
-static int end_of(struct carrier *carrier, int result)
-{
-    switch (SSL_get_error(carrier->ssl, result)) {
-    case SSL_ERROR_WANT_READ:
-        return NOT_ENDED;
-    case SSL_ERROR_ZERO_RETURN:
-        return 0;
-    default:
-        note_error(carrier);
-        return -EPROTO;
-    }
-}
-
-/* Takes up to `size` bytes out of what is fed. */
-static size_t decrypt(struct carrier *carrier, char *bytes, size_t size)
-{
-    size_t total = 0, got;
-
-    while (total < size && (carrier->in_left > 0 || SSL_pending(carrier->ssl) > 0)) {
-        int result = SSL_read_ex(carrier->ssl, bytes + total, size - total, &got);
-
-        if (result == 1) {
-            total += got;
-            continue;
-        }
-        carrier->end = end_of(carrier, result);
-        if (carrier->end != NOT_ENDED)
-            carrier->in_left = 0; /* what is behind the end is nothing */
-        break;
-    }
-    return total;
-}
-
-/*
- * Never feeds more than there is room for: a record is longer than what is in it. So only a record that had begun
- * before may be left, in OpenSSL or in the stash.
- */
-ssize_t carrier_read(struct carrier *carrier, int fd, void *bytes, size_t size)
-{
-    size_t total = decrypt(carrier, bytes, size);
-    bool is_drained = false;
-    int r;
-
-    while (total < size && !is_drained && carrier->end == NOT_ENDED) {
-        size_t asked = MIN(size - total, (size_t)CARRIER_IN_SIZE);
-        ssize_t n = feed(carrier, fd, asked);
-
-        if (n == -EAGAIN)
-            break;
-        if (n <= 0) {
-            carrier->end = n < 0 ? (int)n : -ECONNRESET;
-            break;
-        }
-        is_drained = (size_t)n < asked;
-        total += decrypt(carrier, (char *)bytes + total, size - total);
-    }
-    r = send_made(carrier, fd, false);
-    if (r < 0 && carrier->end == NOT_ENDED)
-        carrier->end = r;
-    stash(carrier);
-    if (total > 0)
-        return (ssize_t)total;
-    return carrier->end == NOT_ENDED ? -EAGAIN : carrier->end;
-}
-
-/* Encrypts while there is room to send it from. Returns how many bytes, or a negative errno. */
-static ssize_t encrypt(struct carrier *carrier, const struct iovec *vectors, int count)
-{
-    size_t total = 0, done;
-
-    for (int i = 0; i < count; i++) {
-        const char *bytes = vectors[i].iov_base;
-
-        for (size_t at = 0; at < vectors[i].iov_len; at += done) {
-            size_t piece = MIN(vectors[i].iov_len - at, (size_t)LARGEST_RECORD);
-
-            if (CARRIER_OUT_SIZE - carrier->means->out_length < RECORD_ROOM)
-                return (ssize_t)total;
-            if (SSL_write_ex(carrier->ssl, bytes + at, piece, &done) != 1) {
-                note_error(carrier);
-                return -EPROTO;
-            }
-            total += done;
-        }
-    }
-    return (ssize_t)total;
-}
-
-ssize_t carrier_write(struct carrier *carrier, int fd, const struct iovec *vectors, int count, bool more)
-{
-    int r = carrier_flush(carrier, fd);
-    ssize_t taken;
-
-    if (r < 0)
-        return r;
-    taken = encrypt(carrier, vectors, count);
-    r = send_made(carrier, fd, more);
-    return r < 0 ? r : taken;
-}
-
-int carrier_finish(struct carrier *carrier, int fd)
-{
-    int r;
-
-    if (!carrier->is_finished) {
-        carrier->is_finished = true;
-        if (SSL_shutdown(carrier->ssl) < 0) {
-            ERR_clear_error();
-            return -EPROTO;
-        }
-        r = send_made(carrier, fd, false);
-        if (r < 0)
-            return r;
-    }
-    return carrier_flush(carrier, fd);
 }
 
 bool carrier_is_revoked(const struct carrier *carrier, const struct credentials *credentials)

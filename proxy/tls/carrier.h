@@ -16,18 +16,20 @@
 
 #include "proxy/tls/spiffe_id.h"
 #include "proxy/tls/tls_problem.h"
+#include "proxy/tls/verified.h"
 
 struct carrier;
 struct credentials;
 struct name_list;
 
 #define CARRIER_IN_SIZE  (256 * 1024)
-#define CARRIER_OUT_SIZE (128 * 1024) /* what a write may encrypt before it is sent */
+#define CARRIER_OUT_SIZE (64 * 1024) /* what a write may encrypt before it is sent */
 
-/* A worker's means, shared by all its carriers: nothing stays in them between calls. */
+/* A worker's means, shared by all its carriers. All zero: without its buffers yet. */
 struct carrier_means {
     unsigned char *in, *out;
     size_t out_length;
+    struct verified verified;
 };
 
 /* Takes the memory; untouched it costs nothing. Returns 0 or -ENOMEM. */

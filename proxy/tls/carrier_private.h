@@ -5,6 +5,10 @@
 
 #include "proxy/tls/carrier.h"
 
+#define CARRIER_LARGEST_RECORD (16 * 1024) /* RFC 8446, 5.1 */
+
+#define CARRIER_NOT_ENDED 1
+
 struct carrier {
     SSL *ssl;
     struct carrier_means *means;
@@ -34,3 +38,15 @@ int carrier_set_peer(struct carrier *carrier, const struct spiffe_id *peer);
 
 /* OpenSSL's way to the bytes. Returns NULL without memory. */
 BIO *carrier_bio_new(struct carrier *carrier);
+
+/* Notes what is in OpenSSL's queue of errors, which is empty afterwards. */
+void carrier_note_error(struct carrier *carrier);
+
+/* Feeds up to `most` bytes. Returns how many, 0 at the end of the descriptor, or a negative errno. */
+ssize_t carrier_feed(struct carrier *carrier, int fd, size_t most);
+
+/* What was fed and not taken stays for the next call. Returns 0 or -ENOMEM, which is then how reading ends. */
+int carrier_stash(struct carrier *carrier);
+
+/* Sends what OpenSSL has made, or owes it. Returns 0 or a negative errno; the means are empty in any case. */
+int carrier_send_made(struct carrier *carrier, int fd, bool more);

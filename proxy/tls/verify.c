@@ -3,6 +3,7 @@
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
 #include <string.h>
+#include <time.h>
 
 #include "proxy/config/model.h"
 #include "proxy/tls/carrier_private.h"
@@ -36,7 +37,7 @@ static enum tls_problem problem_of(int error)
 
 /* Sets *ret_error to one of X509_V_*. Returns whether the chain is good. */
 static bool verify_chain(X509_STORE_CTX *given, const struct credentials *credentials, X509_STORE *store,
-                         int *ret_error)
+                         struct verified *verified, const uint8_t *digest, int *ret_error)
 {
     X509_STORE_CTX *own = X509_STORE_CTX_new();
     unsigned long flags = X509_V_FLAG_X509_STRICT | X509_V_FLAG_PARTIAL_CHAIN | X509_V_FLAG_TRUSTED_FIRST;
@@ -56,12 +57,27 @@ static bool verify_chain(X509_STORE_CTX *given, const struct credentials *creden
     X509_STORE_CTX_set_depth(own, CREDENTIALS_MOST_CHAIN);
     X509_VERIFY_PARAM_set_auth_level(X509_STORE_CTX_get0_param(own), CONTEXT_SECURITY_LEVEL);
     is_good = X509_verify_cert(own) == 1;
+    if (is_good && digest)
+        verified_add(verified, digest, credentials->serial, X509_STORE_CTX_get0_chain(own));
     *ret_error = is_good ? X509_V_OK : X509_STORE_CTX_get_error(own);
     if (!is_good && *ret_error == X509_V_OK)
         *ret_error = X509_V_ERR_UNSPECIFIED;
 out:
     X509_STORE_CTX_free(own);
     return is_good;
+}
+
+/* The same, without its cost where it was done lately. */
+static bool verify_chain_once(X509_STORE_CTX *given, const struct credentials *credentials, X509_STORE *store,
+                              struct verified *verified, int *ret_error)
+{
+    uint8_t digest[VERIFIED_BYTES];
+    bool has_digest = verified_digest(X509_STORE_CTX_get0_cert(given), X509_STORE_CTX_get0_untrusted(given), digest);
+    int64_t now_s = (int64_t)time(NULL);
+
+    if (has_digest && now_s < credentials->crls_until_s && verified_knows(verified, digest, credentials->serial, now_s))
+        return true;
+    return verify_chain(given, credentials, store, verified, has_digest ? digest : NULL, ret_error);
 }
 
 static bool is_expected(const struct carrier *carrier, const struct credentials *credentials,
@@ -114,7 +130,7 @@ static bool verify(X509_STORE_CTX *given, const SSL *ssl, struct carrier *carrie
     if (!bundle)
         return refuse(given, carrier, TLS_PROBLEM_TRUST_DOMAIN, "there is no bundle for its trust domain",
                       X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT);
-    if (!verify_chain(given, credentials, bundle->store, &error))
+    if (!verify_chain_once(given, credentials, bundle->store, &carrier->means->verified, &error))
         return refuse(given, carrier, problem_of(error), X509_verify_cert_error_string(error), error);
     if (carrier_set_peer(carrier, &peer) < 0)
         return refuse(given, carrier, TLS_PROBLEM_PROTOCOL, "no memory", X509_V_ERR_OUT_OF_MEM);
