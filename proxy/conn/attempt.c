@@ -89,10 +89,10 @@ static bool has_sent(const struct conn *conn)
     return conn->to_upstream.pump.bytes > conn->to_upstream.pump.queue.length;
 }
 
-/* What the proxy's own machine lacks is no fault of the endpoint. */
+/* What the proxy's own machine lacks is no fault of the endpoint; nor is it that it knows no TLS. */
 static bool is_local(enum connect_cause cause, int error)
 {
-    return cause == CONNECT_CAUSE_NO_DESCRIPTORS || error == -ENOKEY || error == -EADDRNOTAVAIL || error == -EACCES ||
+    return cause == CONNECT_CAUSE_NO_DESCRIPTORS || error == -ENOKEY || error == -EPROTONOSUPPORT || error == -EADDRNOTAVAIL || error == -EACCES ||
            error == -EPERM;
 }
 

@@ -11,6 +11,7 @@
 #include "proxy/conn/conn.h"
 #include "proxy/conn/detect.h"
 #include "proxy/conn/dial.h"
+#include "proxy/conn/dial_tls.h"
 #include "proxy/conn/failure.h"
 #include "proxy/conn/fault.h"
 #include "proxy/conn/hedge.h"
@@ -98,7 +99,7 @@ static int attempt(struct conn *conn, uint64_t now_ms)
         return r;
     transport_tcp_open(&conn->upstream.transport, fd, worker->base, connect_on_event, conn);
     if (!in_progress) {
-        r = dial_go_on(conn, &conn->upstream.transport);
+        r = dial_go_on(conn, &conn->target, &conn->upstream.transport, now_ms);
         if (r == 0)
             won(conn, now_ms);
         if (r != -EAGAIN)
@@ -149,15 +150,20 @@ void connect_count_failure(struct conn *conn, const struct attempt_target *targe
                       sockaddr_format(dial_destination(conn, target), destination), what);
 }
 
+static void close_attempt(struct conn *conn)
+{
+    transport_close(&conn->upstream.transport, TRANSPORT_CLOSE_RESET);
+    conn->upstream = (struct side){ .transport.fd = -1 };
+    conn->settled = false;
+}
+
 /* The attempt has failed: counts it and lets go of its socket. */
 static void give_up(struct conn *conn, enum connect_cause cause, int error, uint64_t now_ms)
 {
     timers_cancel(&conn->worker->timers, &conn->timer);
     connect_count_failure(conn, &conn->target, &conn->upstream.transport, cause, error);
     attempt_failed(conn, &conn->target, cause, error, now_ms);
-    transport_close(&conn->upstream.transport, TRANSPORT_CLOSE_RESET);
-    conn->upstream = (struct side){ .transport.fd = -1 };
-    conn->settled = false;
+    close_attempt(conn);
 }
 
 /* Whether there is to be another attempt after a failure of this kind. Then it is counted. */
@@ -210,6 +216,10 @@ static bool goes_on(struct conn *conn, enum connect_cause cause, uint64_t now_ms
 
 static bool failed(struct conn *conn, enum connect_cause cause, int error, uint64_t now_ms)
 {
+    if (error == -EPROTONOSUPPORT && conn->state == CONN_CONNECTING) {
+        close_attempt(conn); /* the same endpoint again: that it does not know TLS is no failure */
+        return true;
+    }
     give_up(conn, cause, error, now_ms);
     if (conn->state == CONN_HEDGING) {
         attempt_end(conn, now_ms);
@@ -234,12 +244,12 @@ void connect_on_event(evutil_socket_t fd, short what, void *argument)
     struct conn *conn = argument;
     struct transport *transport = &conn->upstream.transport;
     uint64_t now_ms = clock_now_ms();
-    int r = dial_go_on(conn, transport);
+    int r = dial_go_on(conn, &conn->target, transport, now_ms);
 
     (void)what;
     if (r == -EAGAIN)
         return;
-    if (failure_cause(r) == CONNECT_CAUSE_RESET_BEFORE_REPLY && !dial_is_secure(conn) && sockopt_unread(fd) > 0) {
+    if (failure_cause(r) == CONNECT_CAUSE_RESET_BEFORE_REPLY && !transport->carrier && sockopt_unread(fd) > 0) {
         /* It was reached, sent something and was cut, all before this event: its bytes count. */
         hedge_end(conn);
         transport_set_owner(transport, relay_on_upstream, conn);
@@ -368,7 +378,11 @@ void connect_on_first_byte_timeout(struct conn *conn, uint64_t now_ms)
 void connect_on_timer(struct conn *conn)
 {
     uint64_t now_ms = clock_now_ms();
+    int error = -ETIMEDOUT;
 
-    if (conn->state == CONN_BACKOFF ? choose(conn, now_ms) : failed(conn, CONNECT_CAUSE_TIMEOUT, -ETIMEDOUT, now_ms))
+    if (conn->state != CONN_BACKOFF &&
+        dial_is_plaintext_after_all(conn, &conn->target, &conn->upstream.transport, now_ms))
+        error = -EPROTONOSUPPORT;
+    if (conn->state == CONN_BACKOFF ? choose(conn, now_ms) : failed(conn, failure_cause(error), error, now_ms))
         attempt_until_under_way(conn, now_ms);
 }

@@ -1,14 +1,11 @@
 #include "proxy/conn/dial.h"
 
 #include <errno.h>
-#include <string.h>
 
 #include "base/interception.h"
 #include "proxy/conn/conn.h"
 #include "proxy/conn/transparent.h"
 #include "proxy/net/dialer.h"
-#include "proxy/tls/mesh.h"
-#include "proxy/worker/worker.h"
 
 const struct sockaddr *dial_destination(const struct conn *conn, const struct attempt_target *target)
 {
@@ -66,71 +63,4 @@ int dial_begin(struct conn *conn, const struct attempt_target *target, int *ret_
     if (keeps_client_address(conn, target, destination))
         return transparent_dial(conn, destination, ret_fd, ret_in_progress);
     return dialer_connect(destination, source_of(conn, target, destination, &source), ret_fd, ret_in_progress);
-}
-
-bool dial_is_secure(const struct conn *conn)
-{
-    return conn->cluster->config->tls.mode != UPSTREAM_TLS_DISABLED;
-}
-
-static void count(struct conn *conn, enum tls_problem problem)
-{
-    counter_add(&conn->worker->handshakes.ended[HANDSHAKE_DIALLED][problem], 1);
-}
-
-static int begin_tls(struct conn *conn, struct transport *transport)
-{
-    struct worker *worker = conn->worker;
-    struct carrier *carrier;
-
-    if (!worker->credentials)
-        return -ENOKEY;
-    carrier = carrier_new(&worker->carriers, worker->credentials, CARRIER_DIALS,
-                          &conn->cluster->config->tls.peer_identities);
-    if (!carrier)
-        return -ENOMEM;
-    transport_tls_begin(transport, carrier);
-    return 0;
-}
-
-int dial_go_on(struct conn *conn, struct transport *transport)
-{
-    int r;
-
-    if (!transport->carrier) {
-        r = dialer_result(transport->fd);
-        if (r < 0 || !dial_is_secure(conn))
-            return r;
-        r = begin_tls(conn, transport);
-        if (r < 0)
-            return r;
-    }
-    r = mesh_dial(transport);
-    if (r != -EAGAIN && r != -EPROTO && r != -ENOMEM)
-        count(conn, TLS_PROBLEM_NONE); /* what the status says is nothing of TLS */
-    return r;
-}
-
-enum transport_interest dial_interest(const struct transport *transport)
-{
-    if (!transport->carrier)
-        return TRANSPORT_WRITE;
-    return transport->owed_bytes > 0 ? TRANSPORT_READ_WRITE : TRANSPORT_READ;
-}
-
-const char *dial_count_failure(struct conn *conn, const struct transport *transport, int error)
-{
-    enum tls_problem problem = TLS_PROBLEM_NONE;
-    const char *detail = "";
-
-    if (error == -ENOKEY)
-        problem = TLS_PROBLEM_NO_CREDENTIALS;
-    else if (transport->carrier)
-        problem = carrier_problem(transport->carrier, &detail);
-    if (problem == TLS_PROBLEM_NONE && error == -ETIMEDOUT && transport->carrier && !carrier_peer(transport->carrier))
-        problem = TLS_PROBLEM_TIMEOUT;
-    if (problem == TLS_PROBLEM_NONE)
-        return error == -EKEYREJECTED ? "its sidecar's authorization does not allow it" : strerror(-error);
-    count(conn, problem);
-    return detail[0] != '\0' ? detail : tls_problem_meaning(problem);
 }

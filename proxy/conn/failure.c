@@ -45,6 +45,7 @@ enum connect_cause failure_cause(int error)
         return CONNECT_CAUSE_UNREACHABLE;
     case EPROTO: /* see mesh.h */
     case ENOKEY:
+    case EPROTONOSUPPORT:
         return CONNECT_CAUSE_TLS;
     case EKEYREJECTED:
         return CONNECT_CAUSE_DENIED;

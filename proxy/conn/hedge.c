@@ -9,6 +9,7 @@
 #include "proxy/conn/conn.h"
 #include "proxy/conn/connect.h"
 #include "proxy/conn/dial.h"
+#include "proxy/conn/dial_tls.h"
 #include "proxy/conn/failure.h"
 #include "proxy/conn/relay.h"
 #include "proxy/conn/stray.h"
@@ -175,7 +176,7 @@ static void on_event(evutil_socket_t fd, short what, void *argument)
 {
     struct hedge *hedge = argument;
     uint64_t now_ms = clock_now_ms();
-    int r = dial_go_on(hedge->conn, &hedge->transport);
+    int r = dial_go_on(hedge->conn, &hedge->target, &hedge->transport, now_ms);
 
     (void)fd;
     (void)what;

@@ -12,12 +12,13 @@ static json_t *describe_endpoint(const struct endpoint *endpoint)
 {
     char address[SOCKADDR_TEXT_SIZE];
 
-    return json_pack("{s:s, s:s, s:i, s:o, s:o, s:o}", "address", sockaddr_format(&endpoint->address.any, address),
+    return json_pack("{s:s, s:s, s:i, s:o, s:o, s:o, s:s}", "address", sockaddr_format(&endpoint->address.any, address),
                      "health", endpoint_health_name(endpoint), "active",
                      (int)atomic_load_explicit(&endpoint->active, memory_order_relaxed), "connects",
                      json_count(atomic_load_explicit(&endpoint->connects, memory_order_relaxed)), "connect_failures",
                      json_count(atomic_load_explicit(&endpoint->connect_failures, memory_order_relaxed)), "ejections",
-                     json_count(atomic_load_explicit(&endpoint->outlier.ejected, memory_order_relaxed)));
+                     json_count(atomic_load_explicit(&endpoint->outlier.ejected, memory_order_relaxed)), "tls",
+                     endpoint_tls_name(endpoint));
 }
 
 static json_t *describe_direction(const struct counters *sum, enum direction direction)

@@ -65,3 +65,10 @@ const char *endpoint_health_name(const struct endpoint *endpoint)
     }
     return "healthy";
 }
+
+const char *endpoint_tls_name(const struct endpoint *endpoint)
+{
+    if (atomic_load_explicit(&endpoint->speaks_mesh, memory_order_relaxed))
+        return "mutual";
+    return atomic_load_explicit(&endpoint->plaintext_until_ms, memory_order_relaxed) > 0 ? "plaintext" : "unknown";
+}

@@ -25,6 +25,8 @@ struct endpoint {
     atomic_bool is_disabled;      /* ejected by command, until it is restored */
     atomic_bool is_gone;          /* discovery does not find it any more */
     atomic_uint_fast64_t lost_ms; /* since when either is so */
+    atomic_bool speaks_mesh;                 /* it has proven an identity once: nothing else is spoken with it any more */
+    atomic_uint_fast64_t plaintext_until_ms; /* tls.mode auto: it did not know the mesh protocol; 0: not known */
     struct outlier outlier;
 };
 
@@ -41,6 +43,9 @@ void endpoint_unref(struct endpoint *endpoint);
 /* "healthy", "disabled" (by command), "unhealthy" (by health checks), "ejected" or "trial", for people and metrics;
  * stable names. */
 const char *endpoint_health_name(const struct endpoint *endpoint);
+
+/* "mutual", "plaintext" or "unknown": what was found of it where tls.mode asks for it; stable names. */
+const char *endpoint_tls_name(const struct endpoint *endpoint);
 
 /* FNV-1a. Pure. */
 uint64_t endpoint_hash_bytes(const void *bytes, size_t length);

@@ -1,0 +1,115 @@
+#include "proxy/conn/dial_tls.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "proxy/conn/conn.h"
+#include "proxy/net/dialer.h"
+#include "proxy/tls/mesh.h"
+#include "proxy/worker/worker.h"
+
+static void count(struct conn *conn, enum tls_problem problem)
+{
+    counter_add(&conn->worker->handshakes.ended[HANDSHAKE_DIALLED][problem], 1);
+}
+
+static int begin_tls(struct conn *conn, struct transport *transport)
+{
+    struct worker *worker = conn->worker;
+    struct carrier *carrier;
+
+    if (!worker->credentials)
+        return -ENOKEY;
+    carrier = carrier_new(&worker->carriers, worker->credentials, CARRIER_DIALS,
+                          &conn->cluster->config->tls.peer_identities);
+    if (!carrier)
+        return -ENOMEM;
+    transport_tls_begin(transport, carrier);
+    return 0;
+}
+
+/* A direct peer that spoke the mesh protocol once is never spoken to without it: see docs/security.md. */
+static bool is_due(const struct conn *conn, const struct attempt_target *target, uint64_t now_ms)
+{
+    switch ((enum upstream_tls_mode)conn->cluster->config->tls.mode) {
+    case UPSTREAM_TLS_DISABLED:
+        return false;
+    case UPSTREAM_TLS_MUTUAL:
+        return true;
+    case UPSTREAM_TLS_AUTO:
+        break;
+    }
+    return atomic_load_explicit(&target->endpoint->speaks_mesh, memory_order_relaxed) ||
+           now_ms >= atomic_load_explicit(&target->endpoint->plaintext_until_ms, memory_order_relaxed);
+}
+
+/* Whether what went wrong is that of a peer which knows nothing of the mesh, and must not be one that does. */
+static bool speaks_plaintext(const struct conn *conn, const struct attempt_target *target,
+                             const struct transport *transport)
+{
+    return conn->cluster->config->tls.mode == UPSTREAM_TLS_AUTO && transport->carrier &&
+           !carrier_met_mesh(transport->carrier) &&
+           !atomic_load_explicit(&target->endpoint->speaks_mesh, memory_order_relaxed);
+}
+
+static void remember_plaintext(const struct attempt_target *target, uint64_t now_ms)
+{
+    atomic_store_explicit(&target->endpoint->plaintext_until_ms, now_ms + DIAL_PLAINTEXT_MS, memory_order_relaxed);
+}
+
+bool dial_is_plaintext_after_all(const struct conn *conn, const struct attempt_target *target,
+                                 const struct transport *transport, uint64_t now_ms)
+{
+    if (!speaks_plaintext(conn, target, transport))
+        return false;
+    remember_plaintext(target, now_ms);
+    return true;
+}
+
+int dial_go_on(struct conn *conn, const struct attempt_target *target, struct transport *transport, uint64_t now_ms)
+{
+    int r;
+
+    if (!transport->carrier) {
+        r = dialer_result(transport->fd);
+        if (r < 0 || !is_due(conn, target, now_ms))
+            return r;
+        r = begin_tls(conn, transport);
+        if (r < 0)
+            return r;
+    }
+    r = mesh_dial(transport);
+    if (r == -EPROTO && speaks_plaintext(conn, target, transport)) {
+        remember_plaintext(target, now_ms);
+        return -EPROTONOSUPPORT;
+    }
+    if (target->endpoint && carrier_peer(transport->carrier))
+        atomic_store_explicit(&target->endpoint->speaks_mesh, true, memory_order_relaxed);
+    if (r != -EAGAIN && r != -EPROTO && r != -ENOMEM)
+        count(conn, TLS_PROBLEM_NONE); /* what the status says is nothing of TLS */
+    return r;
+}
+
+enum transport_interest dial_interest(const struct transport *transport)
+{
+    if (!transport->carrier)
+        return TRANSPORT_WRITE;
+    return transport->owed_bytes > 0 ? TRANSPORT_READ_WRITE : TRANSPORT_READ;
+}
+
+const char *dial_count_failure(struct conn *conn, const struct transport *transport, int error)
+{
+    enum tls_problem problem = TLS_PROBLEM_NONE;
+    const char *detail = "";
+
+    if (error == -ENOKEY)
+        problem = TLS_PROBLEM_NO_CREDENTIALS;
+    else if (transport->carrier)
+        problem = carrier_problem(transport->carrier, &detail);
+    if (problem == TLS_PROBLEM_NONE && error == -ETIMEDOUT && transport->carrier && !carrier_peer(transport->carrier))
+        problem = TLS_PROBLEM_TIMEOUT;
+    if (problem == TLS_PROBLEM_NONE)
+        return error == -EKEYREJECTED ? "its sidecar's authorization does not allow it" : strerror(-error);
+    count(conn, problem);
+    return detail[0] != '\0' ? detail : tls_problem_meaning(problem);
+}
