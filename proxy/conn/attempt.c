@@ -92,8 +92,8 @@ static bool has_sent(const struct conn *conn)
 /* What the proxy's own machine lacks is no fault of the endpoint; nor is it that it knows no TLS. */
 static bool is_local(enum connect_cause cause, int error)
 {
-    return cause == CONNECT_CAUSE_NO_DESCRIPTORS || error == -ENOKEY || error == -EPROTONOSUPPORT || error == -EADDRNOTAVAIL || error == -EACCES ||
-           error == -EPERM;
+    return cause == CONNECT_CAUSE_NO_DESCRIPTORS || error == -ENOKEY || error == -EPROTONOSUPPORT ||
+           error == -EADDRNOTAVAIL || error == -EACCES || error == -EPERM;
 }
 
 bool attempt_counts_connect(const struct cluster *cluster, const struct attempt_target *target,

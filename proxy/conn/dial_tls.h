@@ -1,6 +1,7 @@
 /*
- * TLS as a part of an attempt: once the socket is connected the handshake follows, then the status of the mesh protocol,
- * all within timeouts.connect. With tls.mode auto it follows where the endpoint is not known to speak plaintext.
+ * TLS as a part of an attempt: once the socket is connected the handshake follows, then the status of the mesh
+ * protocol, all within timeouts.connect. With tls.mode auto it follows where the endpoint is not known to speak
+ * plaintext.
  */
 #pragma once
 

@@ -217,6 +217,7 @@ void identity_put_in_force(struct process *process, const struct config *config,
 void identity_init(struct process *process)
 {
     credential_slot_init(&process->shared.credentials);
+    process->health_tls.credentials = &process->shared.credentials;
     evtimer_assign(&process->identity.changed, process->base, on_changed, process);
     event_assign(&process->identity.tick, process->base, -1, EV_PERSIST, on_tick, process);
 }
@@ -231,6 +232,7 @@ void identity_done(struct process *process)
         event_del(&identity->tick);
         credential_slot_done(&process->shared.credentials);
     }
+    carrier_means_done(&process->health_tls.carriers);
     free(identity->problem);
 }
 

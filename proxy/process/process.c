@@ -304,8 +304,8 @@ static void end(struct process *process)
         worker_done(&process->shared.workers[i]);
     tell_endings(process);
     free(process->shared.workers);
-    identity_done(process);
     configuration_free_all(process);
+    identity_done(process);
     listing_done(&process->listing);
     dns_resolver_free(process->resolver);
     cluster_registry_done(&process->clusters);

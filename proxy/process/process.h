@@ -14,6 +14,7 @@
 #include "proxy/process/lifecycle.h"
 #include "proxy/process/reload.h"
 #include "proxy/upstream/dns.h"
+#include "proxy/upstream/health_probe.h"
 #include "proxy/worker/listing.h"
 #include "proxy/worker/worker.h"
 
@@ -39,6 +40,7 @@ struct process {
     struct lifecycle lifecycle;
     struct reload reload;
     struct identity identity;
+    struct health_tls health_tls;
     struct listing listing;
     struct control_server_config commands;
     struct http_server *control, *health, *admin;

@@ -120,7 +120,8 @@ int upstreams_new(struct process *process, struct snapshot *snapshot, struct ups
     if (r == 0) {
         upstreams->process = process;
         upstreams->snapshot = snapshot;
-        r = health_checker_new(process->base, clusters, on_health_outcome, upstreams, &upstreams->health_checker);
+        r = health_checker_new(process->base, clusters, &process->health_tls, on_health_outcome, upstreams,
+                               &upstreams->health_checker);
     }
     if (r == 0)
         r = discovery_new(process->base, process->resolver, clusters, on_discovery_answer, upstreams,

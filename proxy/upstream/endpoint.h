@@ -25,7 +25,7 @@ struct endpoint {
     atomic_bool is_disabled;      /* ejected by command, until it is restored */
     atomic_bool is_gone;          /* discovery does not find it any more */
     atomic_uint_fast64_t lost_ms; /* since when either is so */
-    atomic_bool speaks_mesh;                 /* it has proven an identity once: nothing else is spoken with it any more */
+    atomic_bool speaks_mesh;      /* it has proven an identity once: nothing else is spoken with it any more */
     atomic_uint_fast64_t plaintext_until_ms; /* tls.mode auto: it did not know the mesh protocol; 0: not known */
     struct outlier outlier;
 };

@@ -38,6 +38,7 @@ struct health_checker {
     struct event_base *base;
     struct cluster_set *clusters;
     struct list_node *checks; /* a list for each cluster */
+    struct health_tls *tls;
     unsigned under_way;
     unsigned long lack_logged_ms;
     struct random random;
@@ -52,6 +53,15 @@ static void wait_for(struct check *check, uint64_t ms)
     evtimer_add(&check->timer, &delay);
 }
 
+/* As its connections do. */
+static bool speaks_tls(const struct check *check)
+{
+    enum upstream_tls_mode mode = (enum upstream_tls_mode)check->cluster->config->tls.mode;
+
+    return mode == UPSTREAM_TLS_MUTUAL ||
+           (mode == UPSTREAM_TLS_AUTO && atomic_load_explicit(&check->endpoint->speaks_mesh, memory_order_relaxed));
+}
+
 static void on_timer(evutil_socket_t fd, short what, void *argument)
 {
     struct check *check = argument;
@@ -63,6 +73,7 @@ static void on_timer(evutil_socket_t fd, short what, void *argument)
         return;
     }
     check->checker->under_way++;
+    check->probe.peer_identities = speaks_tls(check) ? &check->cluster->config->tls.peer_identities : NULL;
     health_probe_begin(&check->probe, check->checker->base, &check->endpoint->address.any);
 }
 
@@ -114,7 +125,7 @@ static void on_done(struct health_probe *probe, enum health_outcome outcome, con
 static void free_check(struct check *check)
 {
     list_remove(&check->in_cluster);
-    if (check->probe.fd >= 0)
+    if (transport_is_open(&check->probe.transport))
         check->checker->under_way--;
     health_probe_cancel(&check->probe);
     evtimer_del(&check->timer);
@@ -133,7 +144,7 @@ static int add_check(struct health_checker *checker, struct cluster *cluster, st
     check->cluster = cluster;
     check->endpoint = endpoint;
     endpoint_ref(endpoint);
-    health_probe_init(&check->probe, config, on_done);
+    health_probe_init(&check->probe, config, checker->tls, on_done);
     check->probe.proxy_protocol = (enum proxy_protocol)cluster->config->proxy_protocol;
     evtimer_assign(&check->timer, checker->base, on_timer, check);
     list_append(&checker->checks[cluster->index], &check->in_cluster);
@@ -222,7 +233,7 @@ static void call_healthy(struct cluster *cluster)
     endpoint_set_unref(set);
 }
 
-int health_checker_new(struct event_base *base, struct cluster_set *clusters,
+int health_checker_new(struct event_base *base, struct cluster_set *clusters, struct health_tls *tls,
                        void (*on_outcome)(void *owner, struct cluster *cluster, bool is_down), void *owner,
                        struct health_checker **ret_checker)
 {
@@ -236,6 +247,7 @@ int health_checker_new(struct event_base *base, struct cluster_set *clusters,
         return -ENOMEM;
     }
     checker->base = base;
+    checker->tls = tls;
     checker->clusters = clusters;
     checker->on_outcome = on_outcome;
     checker->owner = owner;
@@ -253,7 +265,7 @@ static void take_check(struct health_checker *checker, struct check *check, stru
 
     if (fresh)
         free_check(fresh);
-    if (check->probe.fd >= 0) {
+    if (transport_is_open(&check->probe.transport)) {
         check->checker->under_way--;
         checker->under_way++;
     }

@@ -12,12 +12,14 @@
 #include "proxy/upstream/cluster.h"
 
 struct health_checker;
+struct health_tls;
 
 /*
  * on_outcome   an endpoint of the cluster has had its first outcome, or has become unhealthy (`is_down`)
- * `clusters` is borrowed. Returns 0 or -ENOMEM. ret_checker: release with health_checker_free(), before they go.
+ * `clusters` and `tls` are borrowed. Returns 0 or -ENOMEM. ret_checker: release with health_checker_free(), before they
+ * go.
  */
-int health_checker_new(struct event_base *base, struct cluster_set *clusters,
+int health_checker_new(struct event_base *base, struct cluster_set *clusters, struct health_tls *tls,
                        void (*on_outcome)(void *owner, struct cluster *cluster, bool is_down), void *owner,
                        struct health_checker **ret_checker);
 

@@ -5,34 +5,30 @@
 #include <event2/event.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
 #include "base/strbuf.h"
 #include "proxy/net/dialer.h"
 #include "proxy/net/proxy_header.h"
-#include "proxy/net/sockopt.h"
+#include "proxy/tls/credentials.h"
+#include "proxy/tls/mesh.h"
 
 #define MOST_REQUEST 2048
 
-void health_probe_init(struct health_probe *probe, const struct health_check_config *config,
+void health_probe_init(struct health_probe *probe, const struct health_check_config *config, struct health_tls *tls,
                        void (*done)(struct health_probe *probe, enum health_outcome outcome, const char *problem))
 {
     probe->config = config;
+    probe->tls = tls;
     probe->done = done;
-    probe->fd = -1;
 }
 
 void health_probe_cancel(struct health_probe *probe)
 {
-    if (probe->fd < 0)
+    if (!transport_is_open(&probe->transport))
         return;
-    event_del(&probe->event);
     evtimer_del(&probe->timer);
     /* A check leaves no TIME_WAIT behind at the endpoint's port. */
-    sockopt_reset_on_close(probe->fd);
-    close(probe->fd);
-    probe->fd = -1;
+    transport_close(&probe->transport, TRANSPORT_CLOSE_RESET);
     free(probe->request);
     free(probe->answer);
     probe->request = probe->answer = NULL;
@@ -97,15 +93,26 @@ static bool judge(struct health_probe *probe, bool ended)
     return true;
 }
 
+static void watch(struct health_probe *probe, enum transport_interest interest)
+{
+    if (transport_set_interest(&probe->transport, interest) < 0)
+        finish(probe, strerror(ENOMEM));
+}
+
 static void receive(struct health_probe *probe)
 {
-    for (;;) {
-        ssize_t n = read(probe->fd, probe->answer + probe->received, HEALTH_PROBE_MOST_ANSWER - probe->received - 1);
+    struct transport *transport = &probe->transport;
 
-        if (n < 0 && (errno == EAGAIN || errno == EINTR))
+    for (;;) {
+        ssize_t n = transport->ops->read(transport, probe->answer + probe->received,
+                                         HEALTH_PROBE_MOST_ANSWER - probe->received - 1);
+
+        if (n == -EAGAIN || n == -EINTR) {
+            watch(probe, TRANSPORT_READ);
             return;
+        }
         if (n < 0) {
-            finish(probe, strerror(errno));
+            finish(probe, strerror((int)-n));
             return;
         }
         probe->received += (size_t)n;
@@ -115,58 +122,114 @@ static void receive(struct health_probe *probe)
     }
 }
 
-static void watch(struct health_probe *probe, short what);
-
 /* Nobody is announced: version 1 says UNKNOWN, version 2 LOCAL. A new connection takes so little at once. */
-static void announce(const struct health_probe *probe)
+static void announce(struct health_probe *probe)
 {
     const union inet_address nobody = { 0 };
     uint8_t header[PROXY_HEADER_SIZE];
     size_t length = proxy_header_write(probe->proxy_protocol == PROXY_PROTOCOL_V1 ? 1 : 2, &nobody, &nobody, header);
 
-    (void)!send(probe->fd, header, length, MSG_NOSIGNAL);
+    probe->transport.ops->write(&probe->transport, header, length, false);
 }
 
-static void on_connected(struct health_probe *probe)
+static void send_request(struct health_probe *probe)
 {
     size_t length = probe->request ? strlen(probe->request) : 0;
+    struct transport *transport = &probe->transport;
 
     if (!probe->announced && probe->proxy_protocol != PROXY_PROTOCOL_NONE)
         announce(probe);
     probe->announced = true;
+    if (transport->owed_bytes > 0)
+        transport->ops->flush(transport);
     if (probe->sent < length) {
-        ssize_t n = send(probe->fd, probe->request + probe->sent, length - probe->sent, MSG_NOSIGNAL);
+        ssize_t n = transport->ops->write(transport, probe->request + probe->sent, length - probe->sent, false);
 
-        if (n < 0 && errno != EAGAIN && errno != EINTR) {
-            finish(probe, strerror(errno));
+        if (n < 0 && n != -EAGAIN && n != -EINTR) {
+            finish(probe, strerror((int)-n));
             return;
         }
         probe->sent += n > 0 ? (size_t)n : 0;
-        if (probe->sent < length) {
-            watch(probe, EV_WRITE);
-            return;
-        }
     }
-    if (expects_answer(probe->config))
-        watch(probe, EV_READ);
+    if (probe->sent < length || transport->owed_bytes > 0)
+        watch(probe, TRANSPORT_WRITE);
+    else if (expects_answer(probe->config))
+        receive(probe);
     else
         finish(probe, NULL);
+}
+
+/* Returns 0 or a negative errno. */
+static int begin_tls(struct health_probe *probe)
+{
+    struct health_tls *tls = probe->tls;
+    struct credentials *credentials = credential_slot_get(tls->credentials);
+    struct carrier *carrier = NULL;
+
+    if (!credentials)
+        return -ENOKEY;
+    if (tls->carriers.in || carrier_means_init(&tls->carriers) == 0)
+        carrier = carrier_new(&tls->carriers, credentials, CARRIER_DIALS, probe->peer_identities);
+    credentials_unref(credentials);
+    if (!carrier)
+        return -ENOMEM;
+    transport_tls_begin(&probe->transport, carrier);
+    return 0;
+}
+
+/* 0 when the app is reached, -EAGAIN, or a negative errno. */
+static int go_on_connecting(struct health_probe *probe)
+{
+    int r;
+
+    if (!probe->transport.carrier) {
+        r = dialer_result(probe->transport.fd);
+        if (r < 0 || !probe->peer_identities)
+            return r;
+        r = begin_tls(probe);
+        if (r < 0)
+            return r;
+    }
+    return mesh_dial(&probe->transport);
+}
+
+static bool is_local(int error)
+{
+    return error == -EMFILE || error == -ENFILE || error == -ENOMEM || error == -ENOBUFS || error == -EADDRNOTAVAIL ||
+           error == -EACCES || error == -EPERM || error == -ENOKEY;
+}
+
+static void fail(struct health_probe *probe, int error)
+{
+    const char *problem = strerror(-error), *detail;
+
+    if (error == -EPROTO && carrier_problem(probe->transport.carrier, &detail) != TLS_PROBLEM_NONE)
+        problem = detail;
+    health_probe_cancel(probe);
+    probe->done(probe, is_local(error) ? HEALTH_UNKNOWN : HEALTH_FAILED, problem);
 }
 
 static void on_event(evutil_socket_t fd, short what, void *argument)
 {
     struct health_probe *probe = argument;
-    int r = 0;
+    int r;
 
-    if (!probe->connected)
-        r = dialer_result(fd);
-    probe->connected = true;
-    if (r < 0)
-        finish(probe, strerror(-r));
-    else if (what & EV_READ)
+    (void)fd;
+    if (!probe->connected) {
+        r = go_on_connecting(probe);
+        if (r == -EAGAIN)
+            return;
+        if (r < 0) {
+            fail(probe, r);
+            return;
+        }
+        probe->connected = true;
+        send_request(probe);
+    } else if (what & EV_READ) {
         receive(probe);
-    else
-        on_connected(probe);
+    } else {
+        send_request(probe);
+    }
 }
 
 static void on_timeout(evutil_socket_t fd, short what, void *argument)
@@ -174,21 +237,6 @@ static void on_timeout(evutil_socket_t fd, short what, void *argument)
     (void)fd;
     (void)what;
     finish(argument, "timed out");
-}
-
-static void watch(struct health_probe *probe, short what)
-{
-    struct event_base *base = event_get_base(&probe->event);
-
-    event_del(&probe->event);
-    event_assign(&probe->event, base, probe->fd, what | EV_PERSIST, on_event, probe);
-    event_add(&probe->event, NULL);
-}
-
-static bool is_local(int error)
-{
-    return error == -EMFILE || error == -ENFILE || error == -ENOMEM || error == -ENOBUFS || error == -EADDRNOTAVAIL ||
-           error == -EACCES || error == -EPERM;
 }
 
 /* Returns 0 or a negative errno. */
@@ -199,24 +247,23 @@ static int begin(struct health_probe *probe, struct event_base *base, const stru
                                .tv_usec = (suseconds_t)(config->timeout_ms % 1000 * 1000) };
     union sockaddr_any target = { 0 };
     bool in_progress;
-    int r;
+    int fd, r;
 
     memcpy(&target, address, sockaddr_length(address));
     if (config->port != 0 && target.family != AF_UNIX)
         sockaddr_set_port(&target.any, (uint16_t)config->port);
-    r = dialer_connect(&target.any, NULL, &probe->fd, &in_progress);
-    if (r < 0) {
-        probe->fd = -1;
+    r = dialer_connect(&target.any, NULL, &fd, &in_progress);
+    if (r < 0)
         return r;
-    }
-    probe->connected = !in_progress;
-    probe->announced = false;
+    /* Connected at once or not, the socket's event comes: it is writable then. */
+    transport_tcp_open(&probe->transport, fd, base, on_event, probe);
+    probe->connected = probe->announced = false;
     probe->sent = probe->received = 0;
-    event_assign(&probe->event, base, probe->fd, EV_WRITE | EV_PERSIST, on_event, probe);
     evtimer_assign(&probe->timer, base, on_timeout, probe);
     probe->answer = calloc(1, HEALTH_PROBE_MOST_ANSWER);
     r = probe->answer ? make_request(config, &probe->request) : -ENOMEM;
-    if (r == 0 && (event_add(&probe->event, NULL) < 0 || evtimer_add(&probe->timer, &timeout) < 0))
+    if (r == 0 &&
+        (transport_set_interest(&probe->transport, TRANSPORT_WRITE) < 0 || evtimer_add(&probe->timer, &timeout) < 0))
         r = -ENOMEM;
     if (r < 0)
         health_probe_cancel(probe);
