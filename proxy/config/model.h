@@ -268,8 +268,9 @@ struct cluster_config {
     struct outlier_config outlier_detection;
     struct health_check_config health_check;
     uint64_t close_on_unhealthy, close_on_removal;
-    uint64_t required;       /* for readiness */
-    uint64_t proxy_protocol; /* enum proxy_protocol: what its endpoints are told */
+    uint64_t required;                /* for readiness */
+    uint64_t proxy_protocol;          /* enum proxy_protocol: what its endpoints are told */
+    uint64_t proxy_protocol_identity; /* and the identity that the client has proven */
     struct upstream_tls_config tls;
     struct inbound_tls_config client_tls; /* of inbound clusters: what holds for their ports; no keys of the cluster */
     struct faults_config faults;

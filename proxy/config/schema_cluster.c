@@ -601,6 +601,12 @@ static const struct section endpoint_section = { .size = sizeof(struct endpoint_
           .reload = RELOAD_NEW_CONNECTIONS,                                                                           \
           .doc = "Endpoints are told the client's address and its original destination by a PROXY header, before "    \
                  "anything else. Health checks say LOCAL, or UNKNOWN." },                                             \
+        { .key = "proxy_protocol_identity",                                                                           \
+          .type = FIELD_BOOL,                                                                                         \
+          .offset = offsetof(struct cluster_config, proxy_protocol_identity),                                         \
+          .reload = RELOAD_NEW_CONNECTIONS,                                                                           \
+          .doc = "With `proxy_protocol: v2`: the header also carries the SPIFFE ID that the client has proven by "    \
+                 "mutual TLS, as an addition (TLV) of type 0xE0. Without one, the client is plaintext." },            \
         { .key = "tls",                                                                                               \
           .type = FIELD_SECTION,                                                                                      \
           .offset = offsetof(struct cluster_config, tls),                                                             \

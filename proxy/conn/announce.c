@@ -7,6 +7,7 @@
 
 #include "proxy/conn/conn.h"
 #include "proxy/conn/connect.h"
+#include "proxy/conn/secure.h"
 #include "proxy/net/proxy_header.h"
 #include "proxy/worker/worker.h"
 
@@ -108,17 +109,23 @@ static union inet_address destination_of(const struct conn *conn)
 
 void announce_to_upstream(struct conn *conn)
 {
-    enum proxy_protocol protocol = (enum proxy_protocol)conn->cluster->config->proxy_protocol;
+    const struct cluster_config *config = conn->cluster->config;
+    enum proxy_protocol protocol = (enum proxy_protocol)config->proxy_protocol;
+    const struct spiffe_id *identity = config->proxy_protocol_identity ? secure_client(conn) : NULL;
     struct transport *upstream = &conn->upstream.transport;
     union inet_address source, destination;
-    uint8_t header[PROXY_HEADER_SIZE];
+    uint8_t header[PROXY_HEADER_SIZE + PROXY_HEADER_IDENTITY_MOST + 3];
     size_t length;
 
-    if (protocol == PROXY_PROTOCOL_NONE)
+    if (protocol == PROXY_PROTOCOL_NONE || conn->upstream.announced ||
+        (config->proxy_protocol_identity && conn->is_undecided))
         return;
+    conn->upstream.announced = true;
     source = announce_client(conn);
     destination = destination_of(conn);
     length = proxy_header_write(protocol == PROXY_PROTOCOL_V1 ? 1 : 2, &source, &destination, header);
+    if (identity && protocol == PROXY_PROTOCOL_V2)
+        length = proxy_header_add_identity(header, length, identity->text, identity->length);
     /* A new connection takes so little at once, or is cut: then the read that follows finds that. */
     upstream->ops->write(upstream, header, length, false);
     conn->upstream.written = true;

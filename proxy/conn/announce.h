@@ -15,7 +15,10 @@ void announce_await(struct conn *conn);
 void announce_on_client(struct conn *conn, short what);
 void announce_on_timer(struct conn *conn);
 
-/* The upstream is connected, and nothing was sent to it: tells it, where the cluster wants that. */
+/*
+ * The upstream is connected: tells it, where the cluster wants that and as soon as all of it is known. To be called
+ * again when the client is known; says it once.
+ */
 void announce_to_upstream(struct conn *conn);
 
 /* Who the client is: as it was announced, else its socket's address; AF_UNSPEC when that is gone. */

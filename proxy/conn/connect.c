@@ -69,6 +69,7 @@ static void tell_connected(struct conn *conn)
 void connect_go_on(struct conn *conn, uint64_t now_ms)
 {
     conn_move(conn, CONN_AWAITING_REPLY);
+    announce_to_upstream(conn);
     tell_connected(conn);
     relay_begin(conn, now_ms);
 }

@@ -195,3 +195,16 @@ size_t proxy_header_write(unsigned version, const union inet_address *source, co
     return version == 1 ? write_v1(source, destination, is_known, bytes)
                         : write_v2(source, destination, is_known, bytes);
 }
+
+size_t proxy_header_add_identity(uint8_t *header, size_t length, const char *identity, size_t identity_length)
+{
+    size_t following = length - V2_HEAD + 3 + identity_length;
+
+    header[length] = PROXY_HEADER_IDENTITY_TYPE;
+    header[length + 1] = (uint8_t)(identity_length >> 8);
+    header[length + 2] = (uint8_t)identity_length;
+    memcpy(header + length + 3, identity, identity_length);
+    header[V2_HEAD - 2] = (uint8_t)(following >> 8);
+    header[V2_HEAD - 1] = (uint8_t)following;
+    return length + 3 + identity_length;
+}

@@ -28,6 +28,16 @@ struct proxy_header {
 /* ret_header  set when it is complete */
 enum proxy_header_result proxy_header_parse(const uint8_t *bytes, size_t length, struct proxy_header *ret_header);
 
+/* The identity that the client has proven, as an addition to a header of version 2 (PP2_TYPE_MIN_CUSTOM, 2.2.7). */
+#define PROXY_HEADER_IDENTITY_TYPE 0xe0
+#define PROXY_HEADER_IDENTITY_MOST 2048
+
+/*
+ * Appends that addition to a header of version 2 of `length` bytes, whose place has PROXY_HEADER_IDENTITY_MOST + 3
+ * bytes more. Returns the length now.
+ */
+size_t proxy_header_add_identity(uint8_t *header, size_t length, const char *identity, size_t identity_length);
+
 /*
  * Writes one. Addresses of two families, or none, make one that says nothing of them.
  * version  1 or 2

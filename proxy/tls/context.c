@@ -13,8 +13,11 @@ static const unsigned char protocols[] = "\x0b" MESH_ALPN;
 /* Fast where processors have AES, as nearly all do; the others are there for who must have them. */
 static const char suites[] = "TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256";
 
+/* OpenSSL's macros drop `const` for this and the next, and nobody writes to them. */
+static char groups[] = "X25519:P-256:P-384";
+
 /* What SVIDs are signed with; each that is offered costs time in every handshake. */
-static const char signatures[] = "ECDSA+SHA256:RSA-PSS+SHA256:ed25519:ECDSA+SHA384:RSA-PSS+SHA384";
+static char signatures[] = "ECDSA+SHA256:RSA-PSS+SHA256:ed25519:ECDSA+SHA384:RSA-PSS+SHA384";
 
 /* Of TLS 1.2, which is off: OpenSSL goes through the whole list all the same. */
 static const char unused_suite[] = "ECDHE-ECDSA-AES128-GCM-SHA256";
@@ -62,8 +65,8 @@ SSL_CTX *context_new(struct credentials *credentials)
     if (SSL_CTX_set_min_proto_version(context, TLS1_3_VERSION) != 1 ||
         SSL_CTX_set_max_proto_version(context, TLS1_3_VERSION) != 1 || SSL_CTX_set_num_tickets(context, 0) != 1 ||
         SSL_CTX_set_max_early_data(context, 0) != 1 || SSL_CTX_set_ciphersuites(context, suites) != 1 ||
-        SSL_CTX_set1_groups_list(context, "X25519:P-256:P-384") != 1 ||
-        SSL_CTX_set1_sigalgs_list(context, signatures) != 1 || SSL_CTX_set_cipher_list(context, unused_suite) != 1 ||
+        SSL_CTX_set1_groups_list(context, groups) != 1 || SSL_CTX_set1_sigalgs_list(context, signatures) != 1 ||
+        SSL_CTX_set_cipher_list(context, unused_suite) != 1 ||
         SSL_CTX_set_alpn_protos(context, protocols, sizeof protocols - 1) != 0 ||
         SSL_CTX_set_ex_data(context, own_slot, credentials) != 1) {
         SSL_CTX_free(context);

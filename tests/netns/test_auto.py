@@ -152,7 +152,7 @@ def test_a_wrong_certificate_is_no_reason_to_do_without(mesh, auto, tmp_path, wh
     a = auto()
     assert mesh.ask(b"a secret") == "reset"
     assert b"a secret" not in heard and tls_of(a) == "unknown"
-    assert a.ended("app") == {"connect_tls": 1}
+    a.expect_ended({"connect_tls": 1}, "app")
 
 
 def test_the_next_endpoint_may_be_another_kind(mesh, auto):

@@ -129,7 +129,8 @@ def test_no_certificate_of_our_own_is_no_fault_of_the_endpoint(mesh, tmp_path):
     a = mesh.start_a({**mesh.config_a(cluster={"outlier_detection": {"consecutive_failures": 1}}), "identity": identity}, wait=False)
     eventually(lambda: os.path.exists(a.socket_path) and a.status()["blockers"] == ["certificates"], what="the blocker")
     assert mesh.ask() == "reset"
-    assert a.ended("app") == {"connect_tls": 1} and a.identity()["handshakes"]["dialled"] == {"no_credentials": 1}
+    a.expect_ended({"connect_tls": 1}, "app")
+    assert a.identity()["handshakes"]["dialled"] == {"no_credentials": 1}
     assert a.status()["clusters"][0]["endpoints"][0]["health"] == "healthy"
 
 
@@ -181,7 +182,7 @@ class TestRevocation:
             assert ending(client) == (b"", "reset")
             assert time.monotonic() - started < 10
         proxy, cluster, direction, way = (b, "inbound", "inbound", "accepted") if side == "inbound" else (a, "app", "listener", "dialled")
-        assert proxy.ended(cluster, direction) == {"revoked": 1}
+        proxy.expect_ended({"revoked": 1}, cluster, direction)
         assert mesh.ask() == "reset"
         eventually(lambda: proxy.identity()["handshakes"][way].get("revoked") == 1, what="the refusal")
         (mesh.web if side == "inbound" else mesh.app).issue()

@@ -27,11 +27,11 @@ def test_an_app_that_is_not_there(mesh, mode):
     assert mesh.ask() == "reset"
     eventually(lambda: a.ended("app") == {"connect_refused": 1}, what="the cause")
     assert a.traffic("app", "listener")["connect_failures"] == {"refused": 1}
-    assert b.ended("inbound", "inbound") == {"connect_refused": 2}
+    b.expect_ended({"connect_refused": 2}, "inbound", "inbound")
     if mode == "permissive":
         with mesh.raw() as plain:
             assert ending(plain) == (b"", "reset")
-        assert b.ended("inbound", "inbound") == {"connect_refused": 3}
+        b.expect_ended({"connect_refused": 3}, "inbound", "inbound")
 
 
 def test_the_next_endpoint_is_tried(mesh):
@@ -93,18 +93,19 @@ def test_nothing_of_the_client_passes_before_the_app_is_there(mesh):
 @pytest.mark.parametrize("answer", [b"\x09", b"\xff"])
 def test_a_status_that_is_not_known_is_a_failure(mesh, answer):
     a = ask_impostor(mesh, lambda peer: peer.sendall(answer))
-    assert a.ended("app") == {"connect_failed": 1}
+    a.expect_ended({"connect_failed": 1}, "app")
 
 
 def test_an_end_before_the_status_is_a_failure_of_tls(mesh):
     a = ask_impostor(mesh, lambda peer: peer.close())
-    assert a.ended("app") == {"connect_tls": 1} and a.identity()["handshakes"]["dialled"].get("cut") == 1
+    a.expect_ended({"connect_tls": 1}, "app")
+    assert a.identity()["handshakes"]["dialled"].get("cut") == 1
 
 
 def test_no_status_in_time_is_a_timeout(mesh):
     release = threading.Event()
     a = ask_impostor(mesh, lambda peer: release.wait(10), cluster={"timeouts": {"connect": "300ms"}})
-    assert a.ended("app") == {"connect_timeout": 1}
+    a.expect_ended({"connect_timeout": 1}, "app")
     release.set()
 
 
@@ -136,7 +137,8 @@ def test_a_plain_server_is_a_failure_of_tls(mesh):
     mesh.apps.append(mesh.server.inside(lambda: Server(serve, host=SERVER, port=8080)))
     a = mesh.start_a()
     assert mesh.ask(b"a secret") == "reset"
-    assert heard == [b"\x16\x03\x01" + heard[0][3:]] and a.ended("app") == {"connect_tls": 1}
+    a.expect_ended({"connect_tls": 1}, "app")
+    assert heard == [b"\x16\x03\x01" + heard[0][3:]]
     assert "not_tls" in a.identity()["handshakes"]["dialled"]
 
 
@@ -162,7 +164,7 @@ def test_a_server_that_refuses_the_client_s_certificate_is_told_apart(mesh):
         {"trust_domain": "cluster.local", "trust_bundle": f"{mesh.app.directory}/ca.crt"}])})
     assert mesh.ask() == "reset"
     eventually(lambda: a.identity()["handshakes"]["dialled"].get("refused") == 1, what="the problem")
-    assert a.ended("app") == {"connect_tls": 1}
+    a.expect_ended({"connect_tls": 1}, "app")
     assert mesh.b.identity()["handshakes"]["accepted"] == {"trust_domain": 1}
 
 
@@ -177,7 +179,8 @@ class TestAuthorization:
         with mesh.raw() as plain:
             plain.sendall(b"x")
             assert ending(plain) == (b"", "reset")
-        assert b.ended("inbound", "inbound") == {"completed": 1, "denied": 1} and app.accepted == 1
+        b.expect_ended({"completed": 1, "denied": 1}, "inbound", "inbound")
+        assert app.accepted == 1
         mesh.web.issue(identity=OTHER)
         eventually(lambda: a.identity()["spiffe_id"] == OTHER, what="the other identity")
         assert mesh.status() == DENIED
@@ -207,7 +210,7 @@ class TestAuthorization:
             assert client.recv(1) == b"y"
             b.reload({**mesh.config_b(), "authorization": [{"action": "allow", "identities": [OTHER]}]})
             assert ending(client) == (b"", "reset")
-        assert b.ended("inbound", "inbound") == {"denied": 1}
+        b.expect_ended({"denied": 1}, "inbound", "inbound")
 
     def test_a_plaintext_peer_that_no_identity_would_help_is_denied_at_once(self, mesh):
         """It is not made to wait for a ClientHello that nobody would listen to."""

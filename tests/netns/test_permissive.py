@@ -40,7 +40,7 @@ def test_the_matrix(mesh, mode, client, first):
     expected = GREETING if first == "server" else b"hello"
     if mode == "strict" and client != "mutual" and first == "server":
         assert answer == "reset" and 4 < took < 8, "nobody speaks: it is the handshake's timeout that ends it"
-        assert b.ended("inbound", "inbound") == {"client_tls_timeout": 1}
+        b.expect_ended({"client_tls_timeout": 1}, "inbound", "inbound")
     elif mode == "strict" and client != "mutual":
         assert answer == "reset"
         eventually(lambda: b.ended("inbound", "inbound") == {"tls_required": 1}, what="the reason")
@@ -179,11 +179,13 @@ def test_an_identity_that_a_rule_asks_for_is_waited_for_before_the_app_is_dialle
     with mesh.raw() as client:
         eventually(lambda: [each["state"] for each in b.connections()] == ["awaiting_hello"], what="waiting")
         assert ending(client) == (b"", "reset")
-    assert app.accepted == 0 and b.ended("inbound", "inbound") == {"client_tls_timeout": 1}
+    b.expect_ended({"client_tls_timeout": 1}, "inbound", "inbound")
+    assert app.accepted == 0
     with mesh.raw() as client:
         client.sendall(b"GET /")
         assert ending(client) == (b"", "reset")
-    assert app.accepted == 0 and b.ended("inbound", "inbound")["denied"] == 1
+    b.expect_ended({"client_tls_timeout": 1, "denied": 1}, "inbound", "inbound")
+    assert app.accepted == 0
     mesh.start_a()
     assert mesh.ask(b"") == GREETING
 
@@ -197,7 +199,7 @@ def test_rules_that_change_while_it_is_not_known_who_it_is(mesh):
         assert [each["state"] for each in b.connections()] == ["detecting"], "it may yet prove to be somebody"
         client.sendall(b"x")
         assert ending(client) == (b"", "reset")
-    assert b.ended("inbound", "inbound") == {"denied": 1}
+    b.expect_ended({"denied": 1}, "inbound", "inbound")
 
 
 def test_the_app_is_cut_before_it_is_known_who_the_client_is(mesh):

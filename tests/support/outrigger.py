@@ -122,6 +122,10 @@ class Outrigger:
     def active(self):
         return self.status()["connections"]["active"]
 
+    def expect_ended(self, expected, cluster, direction="listener"):
+        """The account, soon: an end is counted a little after its peer has seen it."""
+        eventually(lambda: self.ended(cluster, direction) == expected, what=f"{expected}, not {self.ended(cluster, direction)}")
+
     def connections(self):
         return json.loads(self.request("GET", "/connections")[1])["connections"]
 

@@ -1,0 +1,13 @@
+/* A throw-away authority in memory, and credentials of it. */
+#pragma once
+
+#include "proxy/tls/credentials.h"
+
+struct authority;
+
+/* NULL when it cannot be made. */
+struct authority *authority_new(const char *trust_domain);
+void authority_free(struct authority *authority);
+
+/* An SVID of that identity, valid for an hour, and the authority's own bundle. For credentials_new(). */
+struct credential_parts authority_issue(struct authority *authority, const char *identity);
