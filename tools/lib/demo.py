@@ -1,4 +1,7 @@
-"""The main job on real traffic: two pods, a sidecar in each, a real nginx behind, and faults in the middle of a load."""
+"""
+The main job on real traffic: two pods, a sidecar in each, mutual TLS between them, a real nginx behind, and faults in the middle of a
+load.
+"""
 
 import contextlib
 import os
@@ -12,10 +15,13 @@ import time
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
 
+from tests.support.mesh import Workload  # noqa: E402
 from tests.support.namespaces import Namespace, join  # noqa: E402
 from tests.support.outrigger import PROXY_UID, Outrigger, copy_programs  # noqa: E402
 from tests.support.processes import eventually  # noqa: E402
 from tests.support.servers import Nginx  # noqa: E402
+
+from ca import CA  # noqa: E402
 
 NET = 77
 CLIENT, SERVER = f"10.{NET}.0.1", f"10.{NET}.0.2"
@@ -31,6 +37,7 @@ CLIENT_CONFIG = {
         "name": "web",
         "match": [{"addresses": [SERVICE], "ports": [80]}],
         "endpoints": [{"address": f"{SERVER}:8080"}],
+        "tls": {"mode": "mutual", "peer_identities": ["spiffe://cluster.local/ns/shop/sa/web"]},
     }],
 }
 SERVER_CONFIG = {
@@ -39,6 +46,8 @@ SERVER_CONFIG = {
         "cluster": {
             "endpoints": [{"address": f"127.0.0.1:{port}"} for port in BACKENDS],
             "retry": {"replay": "16KiB"},
+            # Two of three may be left out, and the third alone is enough: else half of the attempts would need a retry.
+            "outlier_detection": {"max_ejected": "70%", "panic_threshold": "30%"},
         },
     }]}},
 }
@@ -87,6 +96,9 @@ class Demo:
             self.namespaces.append(Namespace(label))
         self.client, self.server = self.namespaces
         join(self.client, self.server, NET)
+        ca = CA(os.path.join(self.directory, "ca"))
+        self.workloads = {name: Workload(ca, os.path.join(self.directory, f"{name}-svid"), f"spiffe://cluster.local/ns/shop/sa/{account}")
+                          for name, account in (("client", "curl"), ("server", "web"))}
         self.programs = copy_programs(os.path.join(self.directory, "bin"))
 
     def start_backends(self):
@@ -95,8 +107,12 @@ class Demo:
             self.backends.append(Nginx(os.path.join(self.directory, f"nginx-{port}"), [f"127.0.0.1:{port}"],
                                        f"hello from nginx {port}", self.server))
 
+    def config(self, name, **more):
+        return {**{"client": CLIENT_CONFIG, "server": SERVER_CONFIG}[name], "identity": self.workloads[name].config(), **more}
+
     def start_sidecars(self):
-        for name, namespace, config in (("client", self.client, CLIENT_CONFIG), ("server", self.server, SERVER_CONFIG)):
+        for name, namespace in (("client", self.client), ("server", self.server)):
+            config = self.config(name)
             done = namespace.run([os.path.join(self.programs, "outrigger-init")])
             lines = [line for line in done.stdout.splitlines() if "verified" in line]
             self.note(f"{name} pod: redirect rules", "installed and proven, IPv4 and IPv6",
@@ -143,6 +159,27 @@ class Demo:
         self.note("wrk, keep-alive", "0 failures", f"{load.requests} requests, {load.rate:.0f}/s, {load.failures} failures",
                   load.failures == 0)
 
+    def mutual_tls(self):
+        """Who may is decided by identity: the service's clients are let in, plaintext and others are not."""
+        server, client = self.proxies["server"], self.proxies["client"]
+        accepted = server.identity()["handshakes"]["accepted"]
+        self.note("mutual TLS for the service", "every handshake succeeded", f"{accepted.get('none', 0)} handshakes, problems: "
+                  f"{', '.join(name for name in accepted if name != 'none') or 'none'}", set(accepted) == {"none"})
+        self.say("the server's pod now lets in nobody but spiffe://cluster.local/ns/shop/sa/curl")
+        rules = [{"action": "allow", "identities": ["spiffe://cluster.local/ns/shop/sa/curl"]}]
+        server.reload(self.config("server", authorization=rules))
+        seen = self.curl(f"http://{SERVICE}/")
+        self.note("curl the service, through mutual TLS", "an answer from nginx", (seen.stdout or seen.stderr).strip(), "hello from nginx" in seen.stdout)
+        seen = self.curl(f"http://{SERVER}:8080/")
+        self.note("curl the pod itself, in plaintext", "reset", (seen.stdout or seen.stderr).strip(), seen.returncode in (52, 56))
+        self.workloads["client"].issue(identity="spiffe://cluster.local/ns/shop/sa/somebody")
+        eventually(lambda: client.identity()["spiffe_id"].endswith("/somebody"), what="the other identity")
+        seen = self.curl(f"http://{SERVICE}/")
+        self.note("the same client with another identity", "reset", (seen.stdout or seen.stderr).strip(), seen.returncode in (52, 56))
+        self.workloads["client"].issue()
+        eventually(lambda: client.identity()["spiffe_id"].endswith("/curl"), what="its own identity again")
+        server.reload(self.config("server"))
+
     def graceful_stop(self):
         self.say(f"wrk: a connection for each request, {LOAD_CONNECTIONS} at a time, 6 s; nginx {BACKENDS[1]} stops gracefully in the middle")
         load = self.load_with(6, self.backends[1].quit)
@@ -178,7 +215,7 @@ class Demo:
         proxy.program.wait()
         refused = self.curl(f"http://{SERVER}:8080/")
         self.note("with the proxy dead", "refused", refused.stderr.strip() or refused.stdout.strip(), refused.returncode == 7)
-        self.proxies["client"] = Outrigger(self.programs, proxy.directory, CLIENT_CONFIG, self.client, PROXY_UID)
+        self.proxies["client"] = Outrigger(self.programs, proxy.directory, self.config("client"), self.client, PROXY_UID)
         again = self.curl(f"http://{SERVICE}/")
         self.note("with a new proxy, no new init", "an answer from nginx", again.stdout.strip() or again.stderr.strip(),
                   "hello from nginx" in again.stdout)
@@ -234,6 +271,7 @@ class Demo:
         self.start_sidecars()
         self.plain_requests()
         self.keep_alive_load()
+        self.mutual_tls()
         self.graceful_stop()
         self.outright_kill()
         self.nothing_left()

@@ -34,9 +34,10 @@ class Failed(Exception):
 class Load(threading.Thread):
     """wrk, a second at a time, until it is told to stop; what it counts."""
 
-    def __init__(self, url, keep_alive):
+    def __init__(self, url, keep_alive, namespace=None):
         super().__init__()
-        self.argv = ["wrk", "-t1", f"-c{CONNECTIONS}", "-d1s", "--timeout", "8s", *([] if keep_alive else ["-H", "Connection: close"]), url]
+        argv = ["wrk", "-t1", f"-c{CONNECTIONS}", "-d1s", "--timeout", "8s", *([] if keep_alive else ["-H", "Connection: close"]), url]
+        self.argv = namespace.command(argv) if namespace else argv
         self.over = threading.Event()
         self.requests = self.failures = 0
         self.output = ""
