@@ -86,17 +86,22 @@ int conn_accept(struct worker *worker, struct snapshot *snapshot, const struct l
 
 static void log_end(const struct conn *conn, enum end_reason reason)
 {
+    static const struct spiffe_id none = { .text = "none", .length = 4 };
+    const struct spiffe_id *client = secure_client(conn), *endpoint = secure_endpoint(conn);
     char original[SOCKADDR_TEXT_SIZE], upstream[SOCKADDR_TEXT_SIZE];
 
+    client = client ? client : &none;
+    endpoint = endpoint ? endpoint : &none;
     if (!log_enabled(LOG_DEBUG))
         return;
     log_debug("connection ended: %s, cluster %s, state %s, original destination %s, endpoint %s, attempts %u, bytes to "
-              "upstream %lu, bytes to client %lu",
+              "upstream %lu, bytes to client %lu, client identity %.*s, endpoint identity %.*s",
               end_reason_name(reason), conn->cluster->config->name, conn_state_name(conn->state),
               sockaddr_format(&conn->original.any, original),
               conn->target.endpoint ? sockaddr_format(&conn->target.endpoint->address.any, upstream) : "none",
               conn->attempt + 1, (unsigned long)conn->to_upstream.pump.bytes,
-              (unsigned long)conn->to_client.pump.bytes);
+              (unsigned long)conn->to_client.pump.bytes, (int)client->length, client->text, (int)endpoint->length,
+              endpoint->text);
 }
 
 /* A sidecar that was not told yet how it went. */
@@ -104,9 +109,10 @@ static enum mesh_status status_of(enum end_reason reason)
 {
     switch (reason) {
     case END_CONNECT_REFUSED:
-    case END_UPSTREAM_RESET:
     case END_FAULT_REFUSE:
         return MESH_STATUS_REFUSED;
+    case END_UPSTREAM_RESET:
+        return MESH_STATUS_RESET;
     case END_CONNECT_TIMEOUT:
         return MESH_STATUS_TIMEOUT;
     case END_CONNECT_UNREACHABLE:

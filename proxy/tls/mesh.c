@@ -19,7 +19,7 @@ const char *mesh_status_name(enum mesh_status status)
 
 enum mesh_status mesh_status_parse(uint8_t byte)
 {
-    return byte < MESH_STATUS_FAILED ? (enum mesh_status)byte : MESH_STATUS_FAILED;
+    return byte <= MESH_STATUS_RESET ? (enum mesh_status)byte : MESH_STATUS_FAILED;
 }
 
 int mesh_status_error(enum mesh_status status)
@@ -34,6 +34,8 @@ int mesh_status_error(enum mesh_status status)
         return -ETIMEDOUT;
     case MESH_STATUS_UNREACHABLE:
         return -EHOSTUNREACH;
+    case MESH_STATUS_RESET:
+        return -ECONNRESET;
     case MESH_STATUS_DENIED:
         return -EKEYREJECTED;
     case MESH_STATUS_FAILED:

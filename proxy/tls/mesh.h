@@ -20,7 +20,8 @@ struct transport;
     X(UNREACHABLE, 3, "unreachable", "There is no way to the app.")                          \
     X(DENIED, 4, "denied", "The rules of authorization do not let this peer reach the app.") \
     X(OVERLOADED, 5, "overloaded", "A limit of the sidecar is reached.")                     \
-    X(FAILED, 6, "failed", "Another reason; so is every byte that is not known.")
+    X(RESET, 6, "reset", "The app has cut the connection at once.")                                    \
+    X(FAILED, 255, "failed", "Another reason; so is every byte that is not known.")
 
 enum mesh_status {
 #define X(constant, byte, name, meaning) MESH_STATUS_##constant = (byte),
@@ -35,7 +36,7 @@ enum mesh_status mesh_status_parse(uint8_t byte);
 
 /*
  * What becomes of an attempt that has met with it, as of connect(2): 0, -ECONNREFUSED, -ETIMEDOUT, -EHOSTUNREACH,
- * -EKEYREJECTED (denied), -EREMOTEIO.
+ * -ECONNRESET, -EKEYREJECTED (denied), -EREMOTEIO.
  */
 int mesh_status_error(enum mesh_status status);
 

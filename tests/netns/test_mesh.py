@@ -248,6 +248,8 @@ def test_both_know_whom_they_speak_with(pair):
         assert client.recv(1) == b"x"
         assert [each["endpoint_identity"] for each in pair.a.connections()] == [APP]
         assert [each["client_identity"] for each in pair.b.connections()] == [WEB]
+    eventually(lambda: f"client identity {WEB}, endpoint identity none" in pair.b.log(), what="the line")
+    assert f"client identity none, endpoint identity {APP}" in pair.a.log()
 
 
 def test_the_app_has_the_sidecar_s_own_source_as_before(pair):

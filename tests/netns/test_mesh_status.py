@@ -236,3 +236,31 @@ def test_a_client_that_is_gone_in_the_middle_leaves_nothing(mesh):
     eventually(lambda: a.ended("app") == {"client_gone": 1} and not a.connections(), what="the end")
     assert ending(held[0])[1] == "reset"
     assert json.loads(a.request("GET", "/stats")[1])["buffer_memory"]["free"] == 64 * 1024 * 1024
+
+
+def test_a_peer_that_accepts_and_says_nothing_is_a_timeout(mesh):
+    """B7: the timeout of the connect is that of the handshake, too."""
+    mesh.bare()
+    held = []
+    mesh.apps.append(mesh.server.inside(lambda: Server(held.append, host=SERVER, port=8080)))
+    a = mesh.start_a(mesh.config_a(cluster={"timeouts": {"connect": "300ms"}}))
+    started = time.monotonic()
+    assert mesh.ask() == "reset"
+    assert 0.25 < time.monotonic() - started < 2
+    a.expect_ended({"connect_timeout": 1}, "app")
+    assert a.identity()["handshakes"]["dialled"] == {"timeout": 1}
+
+
+def test_an_app_that_cuts_at_once_is_told_so(mesh):
+    """It may be found by the status or after it: either way it is a reset, not a refusal."""
+    def cut(connection):
+        linger_zero(connection)
+        connection.close()
+
+    mesh.serve(cut)
+    mesh.start_b()
+    a = mesh.start_a()
+    for _ in range(10):
+        assert mesh.ask(b"") == "reset"
+    eventually(lambda: sum(a.ended("app").values()) == 10, what="the ends")
+    assert set(a.ended("app")) == {"upstream_reset"}

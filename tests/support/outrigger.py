@@ -129,6 +129,9 @@ class Outrigger:
     def connections(self):
         return json.loads(self.request("GET", "/connections")[1])["connections"]
 
+    def stats(self):
+        return json.loads(self.request("GET", "/stats")[1])
+
     def identity(self):
         return json.loads(self.request("GET", "/identity")[1])
 
