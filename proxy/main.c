@@ -7,6 +7,7 @@
 
 #include "proxy/config/config.h"
 #include "proxy/process/process.h"
+#include "proxy/tls/record_memory.h"
 
 #define EXIT_USAGE      2
 #define MOST_TEXT_BYTES (64 * 1024 * 1024)
@@ -156,6 +157,7 @@ int main(int argc, char **argv)
     case ACTION_SCHEMA:
         return print_schema();
     default:
+        record_memory_init();
         return with_config(path, takeover_path, action);
     }
 }

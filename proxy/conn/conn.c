@@ -99,9 +99,8 @@ static void log_end(const struct conn *conn, enum end_reason reason)
               end_reason_name(reason), conn->cluster->config->name, conn_state_name(conn->state),
               sockaddr_format(&conn->original.any, original),
               conn->target.endpoint ? sockaddr_format(&conn->target.endpoint->address.any, upstream) : "none",
-              conn->attempt + 1, (unsigned long)conn->to_upstream.pump.bytes,
-              (unsigned long)conn->to_client.pump.bytes, (int)client->length, client->text, (int)endpoint->length,
-              endpoint->text);
+              conn->attempt + 1, (unsigned long)conn->to_upstream.pump.bytes, (unsigned long)conn->to_client.pump.bytes,
+              (int)client->length, client->text, (int)endpoint->length, endpoint->text);
 }
 
 /* A sidecar that was not told yet how it went. */

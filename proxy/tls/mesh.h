@@ -20,7 +20,7 @@ struct transport;
     X(UNREACHABLE, 3, "unreachable", "There is no way to the app.")                          \
     X(DENIED, 4, "denied", "The rules of authorization do not let this peer reach the app.") \
     X(OVERLOADED, 5, "overloaded", "A limit of the sidecar is reached.")                     \
-    X(RESET, 6, "reset", "The app has cut the connection at once.")                                    \
+    X(RESET, 6, "reset", "The app has cut the connection at once.")                          \
     X(FAILED, 255, "failed", "Another reason; so is every byte that is not known.")
 
 enum mesh_status {

@@ -17,6 +17,7 @@
 #include "proxy/conn/stray.h"
 #include "proxy/net/sockopt.h"
 #include "proxy/tls/credentials.h"
+#include "proxy/tls/record_memory.h"
 #include "proxy/worker/accept.h"
 #include "proxy/worker/adopt.h"
 #include "proxy/worker/listing.h"
@@ -230,6 +231,7 @@ static void *run(void *argument)
     struct worker *worker = argument;
 
     event_base_loop(worker->base, EVLOOP_NO_EXIT_ON_EMPTY);
+    record_memory_done();
     return NULL;
 }
 

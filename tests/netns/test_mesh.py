@@ -11,6 +11,7 @@ import pytest
 
 from tests.support.clients import ending, linger_zero
 from tests.support.mesh import APP, WEB, tls_context
+from tests.support.outrigger import built_programs
 from tests.support.processes import eventually
 from tests.support.servers import echo, receive_all
 
@@ -262,3 +263,20 @@ def test_the_app_has_the_sidecar_s_own_source_as_before(pair):
     pair.serve(note)
     assert pair.ask() == b"x"
     assert sources == ["127.0.0.6"]
+
+
+@pytest.mark.skipif("san" in built_programs(), reason="a sanitizer keeps freed memory")
+def test_handshakes_leave_nothing_behind(mesh):
+    """E22: no session is kept, no place, no chain beyond those that are remembered. At level debug the log's ring would grow first."""
+    mesh.serve()
+    mesh.start_b({**mesh.config_b(), "log": {"level": "warning"}})
+    mesh.start_a({**mesh.config_a(), "log": {"level": "warning"}})
+
+    def handshakes(count):
+        for _ in range(count):
+            assert mesh.ask() == b"x"
+        eventually(lambda: not mesh.a.connections() and not mesh.b.connections(), what="no connection left")
+        return [proxy.resident_kib() for proxy in (mesh.a, mesh.b)]
+
+    before, after = handshakes(1500), handshakes(1500)
+    assert all(later - earlier < 300 for earlier, later in zip(before, after)), (before, after)
