@@ -269,8 +269,8 @@ def test_the_app_has_the_sidecar_s_own_source_as_before(pair):
 def test_handshakes_leave_nothing_behind(mesh):
     """E22: no session is kept, no place, no chain beyond those that are remembered. At level debug the log's ring would grow first."""
     mesh.serve()
-    mesh.start_b({**mesh.config_b(), "log": {"level": "warning"}})
-    mesh.start_a({**mesh.config_a(), "log": {"level": "warning"}})
+    mesh.start_b({**mesh.config_b(), "workers": 1, "log": {"level": "warning"}})
+    mesh.start_a({**mesh.config_a(), "workers": 1, "log": {"level": "warning"}})
 
     def handshakes(count):
         for _ in range(count):
