@@ -278,5 +278,5 @@ def test_handshakes_leave_nothing_behind(mesh):
         eventually(lambda: not mesh.a.connections() and not mesh.b.connections(), what="no connection left")
         return [proxy.resident_kib() for proxy in (mesh.a, mesh.b)]
 
-    before, after = handshakes(1500), handshakes(1500)
-    assert all(later - earlier < 300 for earlier, later in zip(before, after)), (before, after)
+    before, after = handshakes(700), handshakes(3000)  # what is made once is far less than a session for each
+    assert all(later - earlier < 1000 for earlier, later in zip(before, after)), (before, after)
