@@ -20,8 +20,7 @@ static int begin_tls(struct conn *conn, struct transport *transport)
 
     if (!worker->credentials)
         return -ENOKEY;
-    carrier = carrier_new(&worker->carriers, worker->credentials, CARRIER_DIALS,
-                          &conn->cluster->config->tls.peer_identities);
+    carrier = carrier_new(&worker->carriers, worker->credentials, CARRIER_DIALS);
     if (!carrier)
         return -ENOMEM;
     transport_tls_begin(transport, carrier);
@@ -78,7 +77,7 @@ int dial_go_on(struct conn *conn, const struct attempt_target *target, struct tr
         if (r < 0)
             return r;
     }
-    r = mesh_dial(transport);
+    r = mesh_dial(transport, &conn->cluster->config->tls.peer_identities);
     if (r == -EPROTO && speaks_plaintext(conn, target, transport)) {
         remember_plaintext(target, now_ms);
         return -EPROTONOSUPPORT;

@@ -57,7 +57,7 @@ static void succeed(struct conn *conn, uint64_t now_ms)
 
 static void go_on(struct conn *conn, uint64_t now_ms)
 {
-    int r = transport_tls_handshake(&conn->client.transport);
+    int r = transport_tls_handshake(&conn->client.transport, NULL);
     enum tls_problem problem;
     const char *detail;
 
@@ -92,7 +92,7 @@ bool secure_begin(struct conn *conn, uint64_t now_ms)
         fail(conn, TLS_PROBLEM_NO_CREDENTIALS, "", END_CLIENT_TLS);
         return true;
     }
-    carrier = carrier_new(&worker->carriers, worker->credentials, CARRIER_ACCEPTS, NULL);
+    carrier = carrier_new(&worker->carriers, worker->credentials, CARRIER_ACCEPTS);
     if (!carrier) {
         conn_end(conn, END_NO_MEMORY);
         return true;

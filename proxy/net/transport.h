@@ -14,6 +14,7 @@
 #include <sys/uio.h>
 
 struct carrier;
+struct name_list;
 struct transport;
 
 enum transport_closing {
@@ -88,7 +89,7 @@ void transport_tcp_open(struct transport *transport, int fd, struct event_base *
 void transport_tls_begin(struct transport *transport, struct carrier *carrier);
 
 /* As carrier_handshake(); asks for the events that it needs. */
-int transport_tls_handshake(struct transport *transport);
+int transport_tls_handshake(struct transport *transport, const struct name_list *expected);
 
 /* From now on libevent calls somebody else. Asks for nothing any more. */
 void transport_set_owner(struct transport *transport, event_callback_fn callback, void *owner);

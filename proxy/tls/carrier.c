@@ -37,8 +37,7 @@ void carrier_means_done(struct carrier_means *means)
     means->in = means->out = NULL;
 }
 
-struct carrier *carrier_new(struct carrier_means *means, struct credentials *credentials, enum carrier_role role,
-                            const struct name_list *expected)
+struct carrier *carrier_new(struct carrier_means *means, struct credentials *credentials, enum carrier_role role)
 {
     struct carrier *carrier = calloc(1, sizeof *carrier);
     BIO *bio;
@@ -47,7 +46,6 @@ struct carrier *carrier_new(struct carrier_means *means, struct credentials *cre
     if (!carrier)
         return NULL;
     carrier->means = means;
-    carrier->expected = expected;
     carrier->owes_status = role == CARRIER_ACCEPTS;
     carrier->detail = "";
     carrier->end = CARRIER_NOT_ENDED;
@@ -159,7 +157,6 @@ static int finish_handshake(struct carrier *carrier)
         return -EPROTO;
     }
     carrier->is_done = true;
-    carrier->expected = NULL;
     return 0;
 }
 
@@ -176,7 +173,7 @@ static int feed_handshake(struct carrier *carrier, int fd)
     return -EPROTO;
 }
 
-int carrier_handshake(struct carrier *carrier, int fd)
+int carrier_handshake(struct carrier *carrier, int fd, const struct name_list *expected)
 {
     int r = carrier_flush(carrier, fd), sent;
 
@@ -185,7 +182,9 @@ int carrier_handshake(struct carrier *carrier, int fd)
         return -EPROTO;
     }
     do {
+        carrier->expected = expected;
         r = step(carrier);
+        carrier->expected = NULL;
         sent = carrier_send_made(carrier, fd, false);
         if (sent < 0 && r != -EPROTO) {
             carrier_fail(carrier, TLS_PROBLEM_CUT, "it has reset the connection");

@@ -41,23 +41,22 @@ enum carrier_role {
     CARRIER_ACCEPTS,
 };
 
-/*
- * credentials  referenced
- * expected     patterns of the peer's identity, borrowed until the handshake is done; an empty list: anybody of the own
- *              trust domain; NULL: anybody of a domain that there is a trust bundle for
- * Returns NULL without memory.
- */
-struct carrier *carrier_new(struct carrier_means *means, struct credentials *credentials, enum carrier_role role,
-                            const struct name_list *expected);
+/* `credentials` are referenced. Returns NULL without memory. */
+struct carrier *carrier_new(struct carrier_means *means, struct credentials *credentials, enum carrier_role role);
 
 /* Takes NULL. The descriptor is the caller's. */
 void carrier_free(struct carrier *carrier);
 
 /*
- * Goes on with the handshake. 0 when it is done: the peer has proven who it is; -EAGAIN: when there is more to read, or
+ * Goes on with the handshake.
+ *
+ * expected  patterns of the peer's identity, borrowed for this call (a reload may change them before the next); an
+ * empty list: anybody of the own trust domain; NULL: anybody of a domain that there is a trust bundle for
+ *
+ * 0 when it is done: the peer has proven who it is; -EAGAIN: when there is more to read, or
  * room for carrier_owes(); -EPROTO: carrier_problem() tells; -ENOMEM. An alert has been sent where one is due.
  */
-int carrier_handshake(struct carrier *carrier, int fd);
+int carrier_handshake(struct carrier *carrier, int fd, const struct name_list *expected);
 
 /* Static texts. Before anything was wrong: TLS_PROBLEM_NONE and "". */
 enum tls_problem carrier_problem(const struct carrier *carrier, const char **ret_detail);

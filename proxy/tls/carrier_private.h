@@ -13,7 +13,7 @@ struct carrier {
     SSL *ssl;
     struct carrier_means *means;
     struct credentials *credentials;
-    const struct name_list *expected; /* during the handshake */
+    const struct name_list *expected; /* during a call of carrier_handshake() */
     char *peer_text;
     struct spiffe_id peer;
     const unsigned char *in; /* fed, and not taken by OpenSSL yet; during a call in the means, between calls in stash */

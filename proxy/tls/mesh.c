@@ -57,10 +57,10 @@ static int await_status(struct transport *transport)
     return -EPROTO;
 }
 
-int mesh_dial(struct transport *transport)
+int mesh_dial(struct transport *transport, const struct name_list *expected)
 {
     if (!carrier_peer(transport->carrier)) {
-        int r = transport_tls_handshake(transport);
+        int r = transport_tls_handshake(transport, expected);
 
         if (r < 0)
             return r;

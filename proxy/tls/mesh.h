@@ -10,6 +10,7 @@
 
 #define MESH_ALPN "outrigger/1" /* its name in ALPN (RFC 7301) */
 
+struct name_list;
 struct transport;
 
 /* X(constant, byte, name, meaning). The bytes are the protocol. */
@@ -41,10 +42,11 @@ enum mesh_status mesh_status_parse(uint8_t byte);
 int mesh_status_error(enum mesh_status status);
 
 /*
- * The side that dials: goes on with the handshake, then waits for the status. 0 when the app is connected; -EAGAIN;
+ * The side that dials: goes on with the handshake, then waits for the status. `expected` is as carrier_handshake() has
+ * it. 0 when the app is connected; -EAGAIN;
  * -EPROTO: see carrier_problem(); or what mesh_status_error() says. Asks for the events that it needs.
  */
-int mesh_dial(struct transport *transport);
+int mesh_dial(struct transport *transport, const struct name_list *expected);
 
 /*
  * The side that has accepted: says how it went, if it has not said so before. Nothing for plain connections, and before

@@ -99,9 +99,9 @@ void transport_tls_begin(struct transport *transport, struct carrier *carrier)
     transport->carrier = carrier;
 }
 
-int transport_tls_handshake(struct transport *transport)
+int transport_tls_handshake(struct transport *transport, const struct name_list *expected)
 {
-    int r = carrier_handshake(transport->carrier, transport->fd), asked;
+    int r = carrier_handshake(transport->carrier, transport->fd, expected), asked;
 
     look(transport);
     if (r != -EAGAIN)

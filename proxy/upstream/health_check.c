@@ -273,6 +273,8 @@ static void take_check(struct health_checker *checker, struct check *check, stru
     check->cluster = cluster;
     check->probe.config = &cluster->config->health_check;
     check->probe.proxy_protocol = (enum proxy_protocol)cluster->config->proxy_protocol;
+    if (check->probe.peer_identities)
+        check->probe.peer_identities = &cluster->config->tls.peer_identities;
     list_remove(&check->in_cluster);
     list_append(&checker->checks[cluster->index], &check->in_cluster);
 }

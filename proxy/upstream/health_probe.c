@@ -169,7 +169,7 @@ static int begin_tls(struct health_probe *probe)
     if (!credentials)
         return -ENOKEY;
     if (tls->carriers.in || carrier_means_init(&tls->carriers) == 0)
-        carrier = carrier_new(&tls->carriers, credentials, CARRIER_DIALS, probe->peer_identities);
+        carrier = carrier_new(&tls->carriers, credentials, CARRIER_DIALS);
     credentials_unref(credentials);
     if (!carrier)
         return -ENOMEM;
@@ -190,7 +190,7 @@ static int go_on_connecting(struct health_probe *probe)
         if (r < 0)
             return r;
     }
-    return mesh_dial(&probe->transport);
+    return mesh_dial(&probe->transport, probe->peer_identities);
 }
 
 static bool is_local(int error)

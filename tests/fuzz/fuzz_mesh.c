@@ -40,11 +40,11 @@ static void on_event(evutil_socket_t fd, short what, void *owner)
     (void)owner;
 }
 
+static const struct name_list anybody;
+
 static struct carrier *make(enum carrier_role role)
 {
-    static const struct name_list anybody;
-
-    return carrier_new(&means, credentials, role, role == CARRIER_DIALS ? &anybody : NULL);
+    return carrier_new(&means, credentials, role);
 }
 
 /* Bytes that no peer with a key has made. */
@@ -57,7 +57,7 @@ static void fuzz_handshake(enum carrier_role role, const int *fd, const uint8_t 
         piece = MIN(length - at, (size_t)bytes[at] + 1);
         if (send(fd[1], bytes + at, piece, MSG_NOSIGNAL) < 0)
             break;
-        r = carrier_handshake(carrier, fd[0]);
+        r = carrier_handshake(carrier, fd[0], role == CARRIER_DIALS ? &anybody : NULL);
     }
     if (r == 0 || carrier_peer(carrier))
         abort();
@@ -76,9 +76,9 @@ static void fuzz_established(int *fd, const uint8_t *bytes, size_t length, bool 
     transport_tcp_open(&transport, fd[0], base, on_event, NULL);
     transport_tls_begin(&transport, make(CARRIER_DIALS));
     for (int i = 0; i < 6; i++) {
-        r = mesh_dial(&transport);
+        r = mesh_dial(&transport, &anybody);
         if (accepts == -EAGAIN)
-            accepts = carrier_handshake(peer, fd[1]);
+            accepts = carrier_handshake(peer, fd[1], NULL);
     }
     if (r != -EAGAIN || accepts != 0)
         abort();
@@ -90,7 +90,7 @@ static void fuzz_established(int *fd, const uint8_t *bytes, size_t length, bool 
     } else if (send(fd[1], bytes, length, MSG_NOSIGNAL) < 0) {
         abort();
     }
-    r = mesh_dial(&transport);
+    r = mesh_dial(&transport, &anybody);
     if (inside && length > 0 && r != mesh_status_error(mesh_status_parse(bytes[0])))
         abort();
     if (!inside && r == 0)

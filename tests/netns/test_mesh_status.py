@@ -264,3 +264,28 @@ def test_an_app_that_cuts_at_once_is_told_so(mesh):
         assert mesh.ask(b"") == "reset"
     eventually(lambda: sum(a.ended("app").values()) == 10, what="the ends")
     assert set(a.ended("app")) == {"upstream_reset"}
+
+
+def test_a_reload_in_the_middle_of_a_handshake(mesh):
+    """Regression: whom to expect was asked of the configuration that the handshake had begun with, which was gone by then."""
+    context, go, begun = tls_context(mesh.app.directory, server=True), threading.Event(), threading.Event()
+    mesh.bare()
+
+    def serve(connection):
+        begun.set()
+        go.wait(10)
+        with context.wrap_socket(connection, server_side=True) as peer:
+            peer.sendall(CONNECTED)
+            echo(peer)
+
+    mesh.apps.append(mesh.server.inside(lambda: Server(serve, host=SERVER, port=8080)))
+    a = mesh.start_a(mesh.config_a({"peer_identities": [OTHER]}))
+    with mesh.connect() as client:
+        client.sendall(b"x")
+        assert begun.wait(5)
+        for turn in range(3):
+            status, text = a.reload(mesh.config_a({"peer_identities": [APP]}, cluster={"timeouts": {"connect": f"{3 + turn}s"}}))
+            assert status == 200, text
+        eventually(lambda: a.stats()["old_configurations"] == 0, what="the old ones are freed")
+        go.set()
+        assert client.recv(1) == b"x"
