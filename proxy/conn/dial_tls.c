@@ -78,6 +78,10 @@ int dial_go_on(struct conn *conn, const struct attempt_target *target, struct tr
             return r;
     }
     r = mesh_dial(transport, &conn->cluster->config->tls.peer_identities);
+    if (r == 0 && carrier_is_revoked(transport->carrier, conn->worker->credentials)) {
+        carrier_fail(transport->carrier, TLS_PROBLEM_REVOKED, "by a list that is newer than the handshake");
+        return -EPROTO;
+    }
     if (r == -EPROTO && speaks_plaintext(conn, target, transport)) {
         remember_plaintext(target, now_ms);
         return -EPROTONOSUPPORT;

@@ -41,6 +41,10 @@ static void fail(struct conn *conn, enum tls_problem problem, const char *detail
 /* The client has proven who it is. */
 static void succeed(struct conn *conn, uint64_t now_ms)
 {
+    if (carrier_is_revoked(conn->client.transport.carrier, conn->worker->credentials)) {
+        fail(conn, TLS_PROBLEM_REVOKED, "by a list that is newer than the handshake", END_REVOKED);
+        return;
+    }
     count(conn, TLS_PROBLEM_NONE);
     timers_cancel(&conn->worker->timers, &conn->timer);
     give_place(conn);

@@ -94,5 +94,8 @@ int carrier_flush(struct carrier *carrier, int fd);
 /* Sends close_notify, once. As carrier_flush(). */
 int carrier_finish(struct carrier *carrier, int fd);
 
-/* Whether its peer has been revoked, as the lists of other credentials than its own say. Both roles. */
+/*
+ * Whether its peer has been revoked, as the lists of other credentials than its own say (its own have been asked in the
+ * handshake). `credentials` may be NULL. Both roles.
+ */
 bool carrier_is_revoked(const struct carrier *carrier, const struct credentials *credentials);

@@ -4,12 +4,13 @@ and who was revoked is gone.
 """
 
 import os
+import ssl
 import time
 
 import pytest
 
 from tests.support.clients import ending
-from tests.support.mesh import APP, WEB, Workload
+from tests.support.mesh import APP, WEB, Workload, tls_context
 from tests.support.outrigger import ROOT  # noqa: F401  (the CA's path is set there)
 from tests.support.processes import eventually
 
@@ -187,6 +188,27 @@ class TestRevocation:
         eventually(lambda: proxy.identity()["handshakes"][way].get("revoked") == 1, what="the refusal")
         (mesh.web if side == "inbound" else mesh.app).issue()
         eventually(lambda: mesh.ask() == b"x", what="a fresh certificate is another one")
+
+    def test_a_list_that_comes_in_the_middle_of_a_handshake_counts(self, mesh, tmp_path):
+        """Regression: the handshake asks the lists that it has begun with, and what lives already was asked before it lived."""
+        crl = self.crl(mesh, tmp_path)
+        mesh.serve()
+        b = mesh.start_b({**mesh.config_b(), "identity": mesh.app.config(crl=crl)})
+        inside, outside = ssl.MemoryBIO(), ssl.MemoryBIO()
+        peer = tls_context(mesh.web.directory).wrap_bio(inside, outside)
+        with mesh.raw() as plain:
+            with pytest.raises(ssl.SSLWantReadError):
+                peer.do_handshake()
+            plain.sendall(outside.read())
+            inside.write(plain.recv(65536))
+            eventually(lambda: [each["state"] for each in b.connections()] == ["securing"], what="the middle")
+            mesh.ca.revoke(f"{mesh.web.directory}/tls.crt")
+            self.crl(mesh, tmp_path)
+            eventually(lambda: b.identity()["loaded"] == 2, what="the list")
+            peer.do_handshake()
+            plain.sendall(outside.read())
+            b.expect_ended({"revoked": 1}, "inbound", "inbound")
+        assert b.identity()["handshakes"]["accepted"] == {"revoked": 1}
 
     def test_a_list_that_says_nothing_of_a_peer_does_not_end_it(self, mesh, tmp_path):
         crl = self.crl(mesh, tmp_path)
