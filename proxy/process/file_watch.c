@@ -149,3 +149,9 @@ void file_watch_seen(struct file_watch *watch, const struct file_identity *seen)
     if (watch)
         watch->seen = *seen;
 }
+
+void file_watch_look(struct file_watch *watch)
+{
+    if (watch)
+        look(watch);
+}

@@ -26,5 +26,8 @@ struct file_watch *file_watch_new(struct event_base *base, const char *path, con
                                   void (*on_change)(void *owner), void *owner);
 void file_watch_free(struct file_watch *watch);
 
+/* Looks now. */
+void file_watch_look(struct file_watch *watch);
+
 /* The caller has looked at the file itself: this is what it has seen. */
 void file_watch_seen(struct file_watch *watch, const struct file_identity *seen);

@@ -214,6 +214,12 @@ void identity_put_in_force(struct process *process, const struct config *config,
         lifecycle_unblock(&process->lifecycle, READINESS_CERTIFICATES);
 }
 
+void identity_look(struct process *process)
+{
+    for (size_t i = 0; i < process->identity.watch_count; i++)
+        file_watch_look(process->identity.watches[i]);
+}
+
 void identity_init(struct process *process)
 {
     credential_slot_init(&process->shared.credentials);

@@ -46,4 +46,7 @@ int identity_prepare(struct process *process, const struct config *config, struc
 /* It is in force now. Cannot fail. */
 void identity_put_in_force(struct process *process, const struct config *config, struct credentials *credentials);
 
+/* Somebody asks for a reload: looks at the files now, whatever the watches have seen. */
+void identity_look(struct process *process);
+
 void identity_describe(const struct process *process, struct identity_status *ret_status);

@@ -111,6 +111,7 @@ int reload_run(struct process *process, struct strbuf *text)
         log_info("%.*s", (int)strcspn(own.text, "\n"), own.text);
         process_await(process, configuration_is_settled);
         reload_look_at_old(process);
+        identity_look(process);
     } else {
         log_problem(own.text);
     }

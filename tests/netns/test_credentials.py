@@ -135,6 +135,17 @@ def test_no_certificate_of_our_own_is_no_fault_of_the_endpoint(mesh, tmp_path):
     assert a.status()["clusters"][0]["endpoints"][0]["health"] == "healthy"
 
 
+def test_a_reload_looks_at_the_files_too(mesh):
+    """F1: who sends SIGHUP after a renewal does not have to wait for a watch that may not see it (a file system of a network)."""
+    mesh.serve()
+    b = mesh.start_b()
+    mesh.app.issue()
+    assert "nothing has changed" in b.reload(mesh.config_b())[1]
+    eventually(lambda: b.identity()["loaded"] == 2, timeout=1, what="the renewal")
+    time.sleep(0.4)
+    assert b.identity()["loaded"] == 2, "once"
+
+
 def test_a_reload_to_files_that_are_not_there_is_refused(mesh):
     """E23: all of it, or nothing."""
     mesh.serve()
