@@ -359,7 +359,7 @@ def test_a_reload_while_names_are_awaited(start, serve, tmp_path):
 
     try:
         proxy = start({**config, "clusters": [cluster("slow.test")]}, wait=False)
-        eventually(lambda: os.path.exists(proxy.socket_path) and proxy.status()["blockers"] == ["endpoints"], what="the blocker")
+        eventually(lambda: proxy.blockers() == ["endpoints"], what="the blocker")
         assert proxy.reload({**config, "clusters": [cluster("slow.test", timeouts={"connect": "1s"})]})[0] == 200
         assert proxy.status()["blockers"] == ["endpoints"]
         assert proxy.reload({**config, "clusters": [cluster("localhost")]})[0] == 200  # /etc/hosts
@@ -380,7 +380,7 @@ def test_nothing_is_awaited_any_more_where_nothing_is_required(start, serve, tmp
     cluster = {"name": "test", "discovery": "dns", "endpoints": [{"address": f"slow.test:{server.port}"}]}
     try:
         proxy = start({**config, "clusters": [{**cluster, "required": True}]}, wait=False)
-        eventually(lambda: os.path.exists(proxy.socket_path) and proxy.status()["blockers"] == ["endpoints"], what="the blocker")
+        eventually(lambda: proxy.blockers() == ["endpoints"], what="the blocker")
         assert proxy.reload({**config, "clusters": [cluster]})[0] == 200
         assert proxy.is_ready()
     finally:

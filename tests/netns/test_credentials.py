@@ -114,7 +114,7 @@ def test_not_ready_before_the_first_certificate(mesh, tmp_path):
     later = tmp_path / "later"
     identity = {"certificate": f"{later}/tls.crt", "private_key": f"{later}/tls.key", "trust_bundle": f"{later}/ca.crt"}
     b = mesh.start_b({**mesh.config_b("permissive"), "identity": identity}, wait=False)
-    eventually(lambda: os.path.exists(b.socket_path) and b.status()["blockers"] == ["certificates"], what="the blocker")
+    eventually(lambda: b.blockers() == ["certificates"], what="the blocker")
     assert mesh.status() != b"\0"
     eventually(lambda: b.identity()["handshakes"]["accepted"].get("no_credentials") == 1, what="the refusal")
     assert mesh.ask(b"x", port=8080, host="10.78.0.2") == b"x", "plaintext goes on where it may"
@@ -128,7 +128,7 @@ def test_no_certificate_of_our_own_is_no_fault_of_the_endpoint(mesh, tmp_path):
     mesh.start_b()
     identity = {"certificate": f"{tmp_path}/none/tls.crt", "private_key": f"{tmp_path}/none/tls.key", "trust_bundle": f"{tmp_path}/none/ca.crt"}
     a = mesh.start_a({**mesh.config_a(cluster={"outlier_detection": {"consecutive_failures": 1}}), "identity": identity}, wait=False)
-    eventually(lambda: os.path.exists(a.socket_path) and a.status()["blockers"] == ["certificates"], what="the blocker")
+    eventually(lambda: a.blockers() == ["certificates"], what="the blocker")
     assert mesh.ask() == "reset"
     a.expect_ended({"connect_tls": 1}, "app")
     assert a.identity()["handshakes"]["dialled"] == {"no_credentials": 1}

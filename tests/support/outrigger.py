@@ -107,6 +107,13 @@ class Outrigger:
     def status(self):
         return json.loads(self.request("GET", "/status")[1])
 
+    def blockers(self):
+        """What keeps it from being ready; None before it can be asked (its socket is there a moment before it is listened on)."""
+        try:
+            return self.status()["blockers"]
+        except OSError:
+            return None
+
     def traffic(self, cluster, direction):
         """The counters of one cluster and direction; all zero before its first connection."""
         for entry in self.status()["clusters"]:
