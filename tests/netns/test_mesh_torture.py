@@ -30,7 +30,7 @@ def test_torture_through_mutual_tls_finds_nothing(namespace, start, programs, tm
                       "timeouts": {"connect": "20s"}, "outlier_detection": {"consecutive_failures": 0}}],
         "drain": {"timeout": "200ms"},
     }, namespace=pod, uid=1337)
-    done = run(pod.command([TORTURE, "--listen", upstream, "--connect", port, "--connections", 1200, "--seed", seed, "--at-once", 100]),
+    done = run(pod.command([TORTURE, "--listen", upstream, "--connect", port, "--connections", 600, "--seed", seed, "--at-once", 100]),
                check=False, timeout=250)
     if done.returncode != 0 or " 0 violations" not in done.stdout:
         raise Violation(done.stdout + done.stderr)
