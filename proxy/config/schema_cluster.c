@@ -468,7 +468,9 @@ static const struct field upstream_tls_fields[] = {
       .names = upstream_tls_modes,
       .reload = RELOAD_NEW_CONNECTIONS,
       .doc = "`disabled`: plain TCP. `mutual`: the mesh's TLS (docs/mesh-protocol.md), or no connection. `auto`: the "
-             "mesh's TLS where the endpoint can, plain TCP where it never could; whoever is on the way can make it "
+             "mesh's TLS where the endpoint can, plain TCP where it never could (asked again after five minutes, or "
+             "ten seconds "
+             "where it had only broken off); whoever is on the way can make it "
              "plain, and a server that speaks first and waits gets a ClientHello that it does not understand. Not with "
              "original_destination." },
     { .key = "peer_identities",

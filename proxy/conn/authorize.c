@@ -7,9 +7,16 @@
 #include "proxy/policy/authorization.h"
 #include "proxy/worker/worker.h"
 
+/* The newest that the worker has: a connection may stay with an older configuration for its cluster, not for its
+ * rights. */
+static const struct config *rules_of(const struct conn *conn)
+{
+    return conn->worker->snapshot->config;
+}
+
 static bool has_rules(const struct conn *conn)
 {
-    return conn->snapshot->config->authorization.count > 0 && conn->direction == DIRECTION_INBOUND;
+    return rules_of(conn)->authorization.count > 0 && conn->direction == DIRECTION_INBOUND;
 }
 
 bool authorize_allows(const struct conn *conn)
@@ -23,7 +30,7 @@ bool authorize_allows(const struct conn *conn)
         return true;
     client = announce_client(conn);
     subject.source = &client.any;
-    return authorization_allows(conn->snapshot->config, &subject, &rule);
+    return authorization_allows(rules_of(conn), &subject, &rule);
 }
 
 bool authorize_may_allow(const struct conn *conn)
@@ -35,7 +42,7 @@ bool authorize_may_allow(const struct conn *conn)
         return true;
     client = announce_client(conn);
     subject.source = &client.any;
-    return authorization_may_allow(conn->snapshot->config, &subject);
+    return authorization_may_allow(rules_of(conn), &subject);
 }
 
 /* Those whose client is not known yet are asked about when it is. */

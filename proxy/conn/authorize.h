@@ -7,7 +7,7 @@ struct conn;
 struct worker;
 
 /*
- * Whether its client, with the identity that it has proven, may reach the app, by the snapshot that it has. Without
+ * Whether its client, with the identity that it has proven, may reach the app, by its worker's configuration. Without
  * rules no system call is made.
  */
 bool authorize_allows(const struct conn *conn);

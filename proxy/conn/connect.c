@@ -8,6 +8,7 @@
 #include "base/macros.h"
 #include "proxy/conn/announce.h"
 #include "proxy/conn/attempt.h"
+#include "proxy/conn/authorize.h"
 #include "proxy/conn/conn.h"
 #include "proxy/conn/detect.h"
 #include "proxy/conn/dial.h"
@@ -254,6 +255,10 @@ void connect_on_event(evutil_socket_t fd, short what, void *argument)
         /* It was reached, sent something and was cut, all before this event: its bytes count. */
         hedge_end(conn);
         transport_set_owner(transport, relay_on_upstream, conn);
+        if (conn->is_undecided && !authorize_allows(conn)) {
+            conn_end(conn, END_DENIED);
+            return;
+        }
         conn->is_undecided = false;
         conn_move(conn, CONN_AWAITING_REPLY);
         tell_connected(conn);
@@ -351,6 +356,7 @@ bool connect_retries_cut(struct conn *conn, uint64_t now_ms)
         connect_answered(conn, now_ms);
         return false;
     }
+    dial_doubt_plaintext(conn);
     if (may_retry(conn, CONNECT_CAUSE_RESET_BEFORE_REPLY)) {
         retry_unanswered(conn, CONNECT_CAUSE_RESET_BEFORE_REPLY, -ECONNRESET, now_ms);
         return true;

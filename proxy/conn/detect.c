@@ -140,6 +140,9 @@ void detect_begin(struct conn *conn, uint64_t now_ms)
     conn_move(conn, CONN_DETECTING);
     conn->last_byte_ms = now_ms;
     arm(conn, deadline_ms_of(conn));
+    if (conn->cluster->config
+            ->proxy_protocol_identity) /* the app may wait for the header, which waits for the client */
+        arm(conn, MIN(deadline_ms_of(conn), now_ms + conn->cluster->config->client_tls.detect_ms));
     if (transport_set_interest(&conn->upstream.transport, TRANSPORT_ARRIVALS) < 0) {
         conn_end(conn, END_NO_MEMORY);
         return;
@@ -194,8 +197,10 @@ void detect_on_timer(struct conn *conn, uint64_t now_ms)
         decide(conn, verdict, now_ms);
         return;
     }
-    if (conn->state == CONN_AWAITING_HELLO)
-        conn_end(conn, verdict == VERDICT_GONE ? END_CLIENT_GONE : END_CLIENT_TLS_TIMEOUT);
+    if (verdict == VERDICT_GONE)
+        conn_end(conn, END_CLIENT_GONE);
+    else if (conn->state == CONN_AWAITING_HELLO || (conn->state == CONN_DETECTING && verdict == VERDICT_MESH))
+        conn_end(conn, END_CLIENT_TLS_TIMEOUT); /* a sidecar that found no place is no plaintext client */
     else
         on_plaintext(conn, now_ms);
 }

@@ -51,9 +51,24 @@ static bool speaks_plaintext(const struct conn *conn, const struct attempt_targe
            !atomic_load_explicit(&target->endpoint->speaks_mesh, memory_order_relaxed);
 }
 
-static void remember_plaintext(const struct attempt_target *target, uint64_t now_ms)
+static void remember_plaintext(const struct attempt_target *target, uint64_t until_ms)
 {
-    atomic_store_explicit(&target->endpoint->plaintext_until_ms, now_ms + DIAL_PLAINTEXT_MS, memory_order_relaxed);
+    atomic_store_explicit(&target->endpoint->plaintext_until_ms, until_ms, memory_order_relaxed);
+}
+
+void dial_doubt_plaintext(const struct conn *conn)
+{
+    if (conn->cluster->config->tls.mode == UPSTREAM_TLS_AUTO && conn->target.endpoint &&
+        !conn->upstream.transport.carrier)
+        remember_plaintext(&conn->target, 0);
+}
+
+static uint64_t plaintext_ms(const struct transport *transport)
+{
+    const char *detail;
+
+    return carrier_problem(transport->carrier, &detail) == TLS_PROBLEM_CUT ? DIAL_PLAINTEXT_SHORT_MS
+                                                                           : DIAL_PLAINTEXT_MS;
 }
 
 bool dial_is_plaintext_after_all(const struct conn *conn, const struct attempt_target *target,
@@ -61,7 +76,7 @@ bool dial_is_plaintext_after_all(const struct conn *conn, const struct attempt_t
 {
     if (!speaks_plaintext(conn, target, transport))
         return false;
-    remember_plaintext(target, now_ms);
+    remember_plaintext(target, now_ms + DIAL_PLAINTEXT_MS);
     return true;
 }
 
@@ -83,7 +98,7 @@ int dial_go_on(struct conn *conn, const struct attempt_target *target, struct tr
         return -EPROTO;
     }
     if (r == -EPROTO && speaks_plaintext(conn, target, transport)) {
-        remember_plaintext(target, now_ms);
+        remember_plaintext(target, now_ms + plaintext_ms(transport));
         return -EPROTONOSUPPORT;
     }
     if (target->endpoint && carrier_peer(transport->carrier))
@@ -105,6 +120,8 @@ const char *dial_count_failure(struct conn *conn, const struct transport *transp
     enum tls_problem problem = TLS_PROBLEM_NONE;
     const char *detail = "";
 
+    if (conn->state == CONN_AWAITING_REPLY) /* the handshake was counted when it succeeded */
+        return strerror(-error);
     if (error == -ENOKEY)
         problem = TLS_PROBLEM_NO_CREDENTIALS;
     else if (transport->carrier)

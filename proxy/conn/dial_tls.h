@@ -13,8 +13,12 @@
 struct attempt_target;
 struct conn;
 
-/* With tls.mode auto: an endpoint that does not know the mesh protocol is not asked again for so long. */
-#define DIAL_PLAINTEXT_MS 300000
+/*
+ * With tls.mode auto: an endpoint that does not know the mesh protocol is not asked again for so long; the short time
+ * when it has only broken off, as a sidecar that begins does, too.
+ */
+#define DIAL_PLAINTEXT_MS       300000
+#define DIAL_PLAINTEXT_SHORT_MS 10000
 
 /*
  * Goes on with an attempt whose socket has an event. 0 when the upstream is there, through TLS where that is due;
@@ -26,6 +30,9 @@ int dial_go_on(struct conn *conn, const struct attempt_target *target, struct tr
 /* timeouts.connect is over. Whether that means what -EPROTONOSUPPORT does. */
 bool dial_is_plaintext_after_all(const struct conn *conn, const struct attempt_target *target,
                                  const struct transport *transport, uint64_t now_ms);
+
+/* An upstream was cut before it had answered: if it was spoken to in plaintext by tls.mode auto, that may be why. */
+void dial_doubt_plaintext(const struct conn *conn);
 
 /* What an attempt under way waits for. */
 enum transport_interest dial_interest(const struct transport *transport);

@@ -65,4 +65,6 @@ void transport_close(struct transport *transport, enum transport_closing how)
     transport->ops->close(transport, how);
     transport->ops = NULL;
     transport->fd = -1;
+    transport->owed_bytes = 0;
+    transport->has_more = false;
 }

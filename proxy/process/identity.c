@@ -108,7 +108,7 @@ int identity_prepare(struct process *process, const struct config *config, struc
         return 0;
     see(&process->identity, &config->identity);
     r = load(process, &config->identity, ret_credentials);
-    return before && before->present ? r : 0;
+    return before ? r : 0;
 }
 
 static void bring_to_workers(struct process *process, struct credentials *credentials)

@@ -74,9 +74,9 @@ bool carrier_owes_status(struct carrier *carrier);
 bool carrier_met_mesh(const struct carrier *carrier);
 
 /*
- * As transport's operations. A read that returns fewer bytes than asked for has left nothing in the kernel;
- * carrier_has_more(): something is left in here. The orderly end is close_notify; without one the stream was cut:
- * -ECONNRESET (RFC 8446, 6.1: it "allows an attacker to truncate").
+ * As transport's operations. A read of fewer bytes than asked for ends the turn; carrier_has_more(): something is left
+ * in here. The orderly end is close_notify; without one the stream was cut: -ECONNRESET (RFC 8446, 6.1: it "allows an
+ * attacker to truncate").
  */
 ssize_t carrier_read(struct carrier *carrier, int fd, void *bytes, size_t size);
 bool carrier_has_more(const struct carrier *carrier);

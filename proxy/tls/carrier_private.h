@@ -21,6 +21,7 @@ struct carrier {
     unsigned char *stash;
     unsigned char *owed; /* encrypted, and not taken by the kernel yet */
     size_t owed_at, owed_end;
+    size_t silent_bytes; /* fed since something came out last */
     int end; /* what reads end with, once there are no more bytes: 0 for the orderly end, a negative errno; 1: not yet
               */
     enum tls_problem problem;

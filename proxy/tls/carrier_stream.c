@@ -5,7 +5,8 @@
 #include "base/macros.h"
 #include "proxy/tls/carrier_private.h"
 
-#define RECORD_ROOM (CARRIER_LARGEST_RECORD + 512) /* with all that may be around one */
+#define RECORD_ROOM       (CARRIER_LARGEST_RECORD + 512) /* with all that may be around one */
+#define MOST_SILENT_BYTES (64 * 1024)
 
 bool carrier_has_more(const struct carrier *carrier)
 {
@@ -47,28 +48,52 @@ static size_t decrypt(struct carrier *carrier, char *bytes, size_t size)
 }
 
 /*
- * Never feeds more than there is room for: a record is longer than what is in it. So only a record that had begun
- * before may be left, in OpenSSL or in the stash.
+ * What was fed and has brought nothing: a record that has begun, and messages of TLS itself. A peer that sends those
+ * without end (KeyUpdate) would keep a worker busy.
  */
-ssize_t carrier_read(struct carrier *carrier, int fd, void *bytes, size_t size)
+static void count_silence(struct carrier *carrier, size_t fed, size_t brought)
 {
-    size_t total = decrypt(carrier, bytes, size);
-    bool is_drained = false;
-    int r;
+    carrier->silent_bytes = brought > 0 ? 0 : carrier->silent_bytes + fed;
+    if (carrier->silent_bytes <= MOST_SILENT_BYTES || carrier->end != CARRIER_NOT_ENDED)
+        return;
+    carrier_fail(carrier, TLS_PROBLEM_PROTOCOL, "it talks of TLS and of nothing else");
+    carrier->end = -EPROTO;
+}
 
-    while (total < size && !is_drained && carrier->end == CARRIER_NOT_ENDED) {
-        size_t asked = MIN(size - total, (size_t)CARRIER_IN_SIZE);
-        ssize_t n = carrier_feed(carrier, fd, asked);
+/* Feeds until there is as much as is wanted, or nothing is left to be fed. At least a record each time: see
+ * mesh_dial(). */
+static size_t read_on(struct carrier *carrier, int fd, char *bytes, size_t size)
+{
+    size_t total = 0, asked, brought;
+    ssize_t n;
 
+    do {
+        asked = MIN(MAX(size - total, (size_t)RECORD_ROOM), (size_t)CARRIER_IN_SIZE);
+        n = carrier_feed(carrier, fd, asked);
         if (n == -EAGAIN)
             break;
         if (n <= 0) {
             carrier->end = n < 0 ? (int)n : -ECONNRESET;
             break;
         }
-        is_drained = (size_t)n < asked;
-        total += decrypt(carrier, (char *)bytes + total, size - total);
-    }
+        brought = decrypt(carrier, bytes + total, size - total);
+        count_silence(carrier, (size_t)n, brought);
+        total += brought;
+    } while (total < size && (size_t)n == asked && carrier->end == CARRIER_NOT_ENDED);
+    return total;
+}
+
+/*
+ * What is inside comes first, and alone: libevent runs who has more inside before it looks at sockets again, so a read
+ * of the socket as well would go on for as long as the peer sends.
+ */
+ssize_t carrier_read(struct carrier *carrier, int fd, void *bytes, size_t size)
+{
+    size_t total = decrypt(carrier, bytes, size);
+    int r;
+
+    if (total == 0 && carrier->end == CARRIER_NOT_ENDED)
+        total = read_on(carrier, fd, bytes, size);
     r = carrier_send_made(carrier, fd, false);
     if (r < 0 && carrier->end == CARRIER_NOT_ENDED)
         carrier->end = r;

@@ -143,11 +143,24 @@ const struct trust_bundle *credentials_find_bundle(const struct credentials *cre
     return NULL;
 }
 
+/* Whether both name the key of one issuer, as far as they name any: two roots may have the same name (RFC 5280, 5.2.1).
+ */
+static bool has_same_key(X509_CRL *crl, X509 *certificate)
+{
+    const ASN1_OCTET_STRING *mine = X509_get0_authority_key_id(certificate);
+    AUTHORITY_KEYID *key = X509_CRL_get_ext_d2i(crl, NID_authority_key_identifier, NULL, NULL);
+    bool is_same = !mine || !key || !key->keyid || ASN1_OCTET_STRING_cmp(mine, key->keyid) == 0;
+
+    AUTHORITY_KEYID_free(key);
+    return is_same;
+}
+
 static bool lists(X509_CRL *crl, X509 *certificate)
 {
     X509_REVOKED *entry;
 
-    if (X509_NAME_cmp(X509_CRL_get_issuer(crl), X509_get_issuer_name(certificate)) != 0)
+    if (X509_NAME_cmp(X509_CRL_get_issuer(crl), X509_get_issuer_name(certificate)) != 0 ||
+        !has_same_key(crl, certificate))
         return false;
     /* 2 is an entry that takes the revocation back (RFC 5280, 5.3.1: removeFromCRL). */
     return X509_CRL_get0_by_serial(crl, &entry, X509_get_serialNumber(certificate)) == 1;

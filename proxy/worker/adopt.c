@@ -3,6 +3,7 @@
 #include "base/macros.h"
 #include "proxy/conn/authorize.h"
 #include "proxy/conn/conn.h"
+#include "proxy/tls/credentials.h"
 #include "proxy/worker/accept.h"
 #include "proxy/worker/worker.h"
 
@@ -56,6 +57,10 @@ void adopt_snapshot(struct worker *worker)
             change_connection(CONTAINER_OF(node, struct conn, in_worker), before, now);
         router_view_done(&worker->routes);
         snapshot_unref(before);
+        if (!now->config->identity.present) {
+            credentials_unref(worker->credentials);
+            worker->credentials = NULL;
+        }
         if (now->config->authorization.count > 0)
             authorize_again(worker);
     }

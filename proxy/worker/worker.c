@@ -109,9 +109,11 @@ static void take_credentials(struct worker *worker)
         credentials_unref(credentials);
         return;
     }
+    if (!credentials) /* those there are go with the configuration that has them: see adopt_snapshot() */
+        return;
     credentials_unref(worker->credentials);
     worker->credentials = credentials;
-    if (credentials && credentials->parts.crls)
+    if (credentials->parts.crls)
         secure_end_revoked(worker);
 }
 

@@ -3,6 +3,7 @@ tls.mode auto: the mesh's TLS where the endpoint can, plain TCP where it never c
 without it, and a certificate that is wrong is no reason to do without.
 """
 
+import os
 import time
 
 import pytest
@@ -166,3 +167,18 @@ def test_the_next_endpoint_may_be_another_kind(mesh, auto):
         assert mesh.ask() == b"x"
     assert {each["address"]: each["tls"] for each in a.status()["clusters"][0]["endpoints"]} == {
         f"{SERVER}:8081": "mutual", "127.0.0.1:8082": "plaintext"}
+
+
+def test_a_sidecar_that_was_not_ready_is_found_again(mesh, auto):
+    """Regression: it had broken off once, and was spoken to in plaintext, which it refuses, for five minutes."""
+    mesh.serve()
+    certificate = f"{mesh.app.directory}/tls.crt"
+    os.rename(certificate, f"{certificate}.away")
+    b = mesh.start_b(wait=False)
+    eventually(lambda: b.blockers() == ["certificates"], what="the blocker")
+    a = auto()
+    assert mesh.ask() == "reset"
+    os.rename(f"{certificate}.away", certificate)
+    eventually(b.is_ready, what="ready")
+    eventually(lambda: mesh.ask() == b"x", timeout=3, what="mutual TLS")
+    assert tls_of(a) == "mutual"

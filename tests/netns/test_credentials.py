@@ -157,6 +157,21 @@ def test_a_reload_to_files_that_are_not_there_is_refused(mesh):
     assert status == 200
 
 
+def test_a_reload_that_begins_with_an_identity_must_have_it(mesh, tmp_path):
+    """Regression: it was taken without its files, and the proxy said that it was ready."""
+    mesh.serve()
+    plain = mesh.config_b("disabled")
+    del plain["identity"]
+    b = mesh.start_b(plain)
+    identity = {name: f"{tmp_path}/none" for name in ("certificate", "private_key", "trust_bundle")}
+    assert b.reload({**mesh.config_b(), "identity": identity})[0] >= 400
+    assert mesh.ask(b"x", port=8080, host="10.78.0.2") == b"x"
+    assert b.reload(mesh.config_b())[0] == 200
+    assert mesh.status() == b"\0"
+    assert b.reload(plain)[0] == 200
+    assert mesh.ask(b"x", port=8080, host="10.78.0.2") == b"x" and b.identity() is None
+
+
 def test_a_reload_to_other_files_takes_them(mesh, tmp_path):
     mesh.serve()
     b = mesh.start_b()

@@ -235,9 +235,9 @@ def test_silent_clients_are_let_go_and_disturb_nobody(mesh, part):
 
 
 def test_handshakes_beyond_the_limit_wait_and_succeed(mesh):
-    """One at a time, and one that is never finished holds the only place until its time is over."""
+    """One at a time, and one that is never finished holds the only place until its time is over; those behind it have theirs."""
     mesh.serve()
-    b = mesh.start_b(mesh.config_b(tls={"handshake_timeout": "1s"}, limits={"tls_handshakes": 1}))
+    b = mesh.start_b(mesh.config_b(tls={"handshake_timeout": "2s"}, limits={"tls_handshakes": 1}))
     mesh.start_a()
     inside, outside = ssl.MemoryBIO(), ssl.MemoryBIO()
     with pytest.raises(ssl.SSLWantReadError):
@@ -245,34 +245,8 @@ def test_handshakes_beyond_the_limit_wait_and_succeed(mesh):
     with mesh.raw() as stuck:
         stuck.sendall(outside.read())
         eventually(lambda: [each["state"] for each in b.connections()] == ["securing"], what="the handshake")
+        time.sleep(1)
         started = time.monotonic()
-        assert mesh.ask() in (b"x", "reset")
-        assert 0.5 < time.monotonic() - started < 3
-        eventually(lambda: b.ended("inbound", "inbound").get("client_tls_timeout", 0) >= 1, what="the timeout")
-    assert mesh.ask() == b"x"
-
-
-def test_a_peer_that_asks_for_keys_without_end_is_cut(mesh):
-    """Each KeyUpdate is answered; who does not take the answers does not make the proxy keep them."""
-    mesh.serve()
-    b = mesh.start_b()
-    script = f"""
-import socket, subprocess, sys, time
-p = subprocess.Popen(["openssl", "s_client", "-connect", "{SERVER}:8080", "-alpn", "outrigger/1", "-tls1_3", "-cert", "{mesh.web.directory}/tls.crt",
-                      "-key", "{mesh.web.directory}/tls.key", "-CAfile", "{mesh.web.directory}/ca.crt"], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-time.sleep(0.5)
-try:
-    for _ in range(300):
-        p.stdin.write(b"K\\n")
-        p.stdin.flush()
-        time.sleep(0.001)
-    time.sleep(0.5)
-    p.stdin.close()
-except BrokenPipeError:
-    sys.exit("the program has ended")
-p.terminate()
-p.wait()
-"""
-    mesh.client.run([sys.executable, "-c", script], timeout=30)
-    assert b.resident_kib() < 60 * 1024
-    assert mesh.status() == b"\0", "the proxy goes on"
+        assert mesh.ask() == b"x"
+        assert 0.3 < time.monotonic() - started < 2
+    b.expect_ended({"client_tls_timeout": 1, "completed": 1}, "inbound", "inbound")

@@ -212,6 +212,17 @@ class TestAuthorization:
             assert ending(client) == (b"", "reset")
         b.expect_ended({"denied": 1}, "inbound", "inbound")
 
+    def test_a_reload_that_also_takes_the_port_s_entry_away(self, mesh):
+        """Regression: a connection that stays with an older configuration for its cluster kept that one's rights."""
+        mesh.serve()
+        b = mesh.start_b(mesh.config_b(ports=[{"ports": [8080], "cluster": {"timeouts": {"connect": "4s"}}}]))
+        mesh.start_a()
+        with mesh.connect() as client:
+            client.sendall(b"x")
+            assert client.recv(1) == b"x"
+            b.reload({**mesh.config_b(), "authorization": [{"action": "allow", "identities": [OTHER]}]})
+            assert ending(client) == (b"", "reset")
+
     def test_a_plaintext_peer_that_no_identity_would_help_is_denied_at_once(self, mesh):
         """It is not made to wait for a ClientHello that nobody would listen to."""
         mesh.serve()

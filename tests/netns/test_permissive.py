@@ -215,3 +215,34 @@ def test_the_app_is_cut_before_it_is_known_who_the_client_is(mesh):
     mesh.start_a()
     with mesh.connect() as client:
         assert ending(client) == (b"bye", "end")
+
+
+def test_a_sidecar_that_finds_no_place_is_no_plaintext_client(mesh):
+    """Regression: its ClientHello was handed to the app when its time was over."""
+    heard = []
+    mesh.serve(lambda connection: (heard.append(connection.recv(100)), connection.close()))
+    b = mesh.start_b(mesh.config_b("permissive", tls={"handshake_timeout": "1s"}, limits={"tls_handshakes": 1}))
+    hello = TestBeginnings.hello(mesh)
+    with mesh.raw() as stuck, mesh.raw() as second:
+        stuck.sendall(hello)
+        eventually(lambda: [each["state"] for each in b.connections()].count("securing") == 1, what="the handshake")
+        second.sendall(hello)
+        with mesh.raw() as third:
+            third.sendall(hello)
+            assert ending(third)[1] == "reset"
+    eventually(lambda: sum(b.ended("inbound", "inbound").values()) == 3, what="the ends")
+    assert b"\x16\x03\x01" not in [each[:3] for each in heard]
+
+
+def test_an_app_that_waits_for_the_header_with_the_identity_does_not_wait_long(mesh):
+    """Regression: the header waited for the client, which waited for the app, which waited for the header."""
+    def greet_after_header(connection):
+        connection.recv(28)
+        connection.sendall(GREETING)
+        receive_all(connection)
+
+    mesh.serve(greet_after_header)
+    mesh.start_b(mesh.config_b("permissive", ports=[{"ports": [8080], "cluster": {"proxy_protocol": "v2", "proxy_protocol_identity": True}}]))
+    started = time.monotonic()
+    assert mesh.ask(b"", port=8080, host="10.78.0.2") == GREETING
+    assert time.monotonic() - started < 1

@@ -14,7 +14,7 @@
 
 #include "base/random.h"
 #include "proxy/config/model.h"
-#include "proxy/tls/carrier.h"
+#include "proxy/tls/carrier_private.h"
 #include "proxy/tls/credentials.h"
 #include "tests/unit/tls/certificates.h"
 
@@ -295,6 +295,56 @@ static void test_carrier_a_record_in_pieces_is_read_when_it_is_whole(void **stat
     pair_free(&pair);
 }
 
+/* As a peer that talks of TLS and of nothing else: so many new keys, whether it asks for ours or not. */
+static int read_after_key_updates(int count, int type)
+{
+    struct pair pair = connected();
+    char bytes[64];
+    ssize_t n;
+
+    for (int i = 0; i < count; i++) {
+        assert_int_equal(SSL_key_update(pair.dials->ssl, type), 1);
+        assert_int_equal(SSL_do_handshake(pair.dials->ssl), 1);
+        if (means.out_length > 30000 || i == count - 1) {
+            assert_int_equal(send(pair.fd[0], means.out, means.out_length, 0), means.out_length);
+            means.out_length = 0;
+        }
+    }
+    put(pair.dials, pair.fd[0], "x", 1);
+    n = carrier_read(pair.accepts, pair.fd[1], bytes, sizeof bytes);
+    if (n == -EAGAIN)
+        n = carrier_read(pair.accepts, pair.fd[1], bytes, sizeof bytes);
+    pair_free(&pair);
+    return (int)n;
+}
+
+/* Regression: a peer's KeyUpdates held its worker for as long as it sent them. */
+static void test_carrier_keys_without_end_are_a_cut(void **state)
+{
+    (void)state;
+    assert_int_equal(read_after_key_updates(10, SSL_KEY_UPDATE_NOT_REQUESTED), 1);
+    assert_int_equal(read_after_key_updates(10, SSL_KEY_UPDATE_REQUESTED), 1);
+    assert_int_equal(read_after_key_updates(4000, SSL_KEY_UPDATE_NOT_REQUESTED), -EPROTO);
+    assert_int_equal(read_after_key_updates(4000, SSL_KEY_UPDATE_REQUESTED), -EPROTO);
+}
+
+/* Regression: who had more inside read the socket as well, and went on for as long as the peer sent. */
+static void test_carrier_what_is_inside_is_read_alone(void **state)
+{
+    struct pair pair = connected();
+    static char bytes[16384];
+
+    (void)state;
+    put(pair.dials, pair.fd[0], bytes, 16384);
+    assert_int_equal(carrier_read(pair.accepts, pair.fd[1], bytes, 100), 100);
+    put(pair.dials, pair.fd[0], bytes, 16384);
+    assert_true(carrier_has_more(pair.accepts));
+    assert_int_equal(carrier_read(pair.accepts, pair.fd[1], bytes, 16384), 16284);
+    assert_false(carrier_has_more(pair.accepts));
+    assert_int_equal(carrier_read(pair.accepts, pair.fd[1], bytes, 16384), 16384);
+    pair_free(&pair);
+}
+
 static void test_carrier_a_chain_that_was_verified_is_believed_once_more_and_not_longer(void **state)
 {
     struct pair pair = connected();
@@ -328,6 +378,8 @@ int main(void)
         cmocka_unit_test(test_carrier_an_end_without_close_notify_is_a_cut),
         cmocka_unit_test(test_carrier_a_changed_byte_is_a_cut),
         cmocka_unit_test(test_carrier_a_record_in_pieces_is_read_when_it_is_whole),
+        cmocka_unit_test(test_carrier_keys_without_end_are_a_cut),
+        cmocka_unit_test(test_carrier_what_is_inside_is_read_alone),
         cmocka_unit_test(test_carrier_a_chain_that_was_verified_is_believed_once_more_and_not_longer),
     };
 
