@@ -31,6 +31,7 @@ enum flow {
 
 struct side {
     struct transport transport;
+    struct carrier *ended; /* its carrier, once the transport was closed before the connection ends: tells who it was */
     uint64_t owed_since_ms; /* since when its peer has owed an acknowledgement, as the dead-peer check saw it; 0: not */
     bool announced;         /* the upstream: by a PROXY header, or there is none; see announce.h */
     bool written;           /* something was written since the dead-peer check last found everything acknowledged */

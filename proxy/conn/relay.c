@@ -118,6 +118,7 @@ static void begin_cutting(struct conn *conn, struct side *side, enum end_reason 
     pump_discard(&to->pump, &conn->worker->means);
     to->flow = FLOW_ENDED;
     if (exhausted) {
+        secure_keep_peer(side);
         transport_close(&side->transport, TRANSPORT_CLOSE_RESET);
         if (from->flow == FLOW_OPEN)
             from->flow = FLOW_ENDING;

@@ -117,29 +117,41 @@ void secure_on_timer(struct conn *conn)
     fail(conn, TLS_PROBLEM_TIMEOUT, "", END_CLIENT_TLS_TIMEOUT);
 }
 
+void secure_keep_peer(struct side *side)
+{
+    side->ended = side->transport.carrier;
+    side->transport.carrier = NULL;
+}
+
 void secure_release(struct conn *conn)
 {
     give_place(conn);
+    carrier_free(conn->client.ended);
+    carrier_free(conn->upstream.ended);
+    conn->client.ended = conn->upstream.ended = NULL;
 }
 
-static const struct spiffe_id *peer_of(const struct transport *transport)
+static const struct spiffe_id *peer_of(const struct side *side)
 {
-    return transport->carrier ? carrier_peer(transport->carrier) : NULL;
+    const struct carrier *carrier = side->transport.carrier ? side->transport.carrier : side->ended;
+
+    return carrier ? carrier_peer(carrier) : NULL;
 }
 
 const struct spiffe_id *secure_client(const struct conn *conn)
 {
-    return peer_of(&conn->client.transport);
+    return peer_of(&conn->client);
 }
 
 const struct spiffe_id *secure_endpoint(const struct conn *conn)
 {
-    return peer_of(&conn->upstream.transport);
+    return peer_of(&conn->upstream);
 }
 
 static bool is_revoked(const struct transport *transport, const struct credentials *credentials)
 {
-    return peer_of(transport) && carrier_is_revoked(transport->carrier, credentials);
+    return transport->carrier && carrier_peer(transport->carrier) &&
+           carrier_is_revoked(transport->carrier, credentials);
 }
 
 void secure_end_revoked(struct worker *worker)

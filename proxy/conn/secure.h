@@ -5,6 +5,7 @@
 #include <stdint.h>
 
 struct conn;
+struct side;
 struct spiffe_id;
 struct worker;
 
@@ -18,7 +19,10 @@ bool secure_begin(struct conn *conn, uint64_t now_ms);
 void secure_on_client(struct conn *conn);
 void secure_on_timer(struct conn *conn);
 
-/* The connection ends: its handshake, if any, does too. */
+/* The side's transport is closed before the connection ends: who it was is still to be told then. */
+void secure_keep_peer(struct side *side);
+
+/* The connection has ended: its handshake, if any, does too, and what was kept is freed. */
 void secure_release(struct conn *conn);
 
 /* Who the client is: NULL when it has not proven it. */

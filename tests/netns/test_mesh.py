@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import re
 import socket
 import ssl
 import threading
@@ -145,6 +146,7 @@ def test_a_cut_by_the_app_is_a_cut_for_the_client(pair):
         client.sendall(b"x")
         assert ending(client) == (b"half of", "reset")
     eventually(lambda: pair.b.ended("inbound", "inbound") == {"upstream_reset": 1}, what="the end")
+    eventually(lambda: re.search(f"ended: upstream_reset.* endpoint identity {APP}", pair.a.log()), what="who it was, although its side was cut")
     pair.a.expect_ended({"upstream_reset": 1}, "app")
 
 
