@@ -70,6 +70,15 @@ CHOSEN = [
     ("cost", "keep-alive", "instructions_per_request"),
     ("redirect", "small, 64 connections", "cpu_us_per_request"),
     ("redirect", "connect, 64 at once", "cpu_us_per_request"),
+    ("tls_small", "64 connections", "requests_per_second"),
+    ("tls_small", "64 connections", "cpu_us_per_request"),
+    ("tls_small", "64 connections", "p99_us"),
+    ("tls_small", "512 connections", "cpu_us_per_request"),
+    ("tls_connect", "64 at once", "requests_per_second"),
+    ("tls_connect", "64 at once", "cpu_us_per_request"),
+    ("tls_bulk", "download", "bytes_per_second"),
+    ("tls_bulk", "download", "cpu_us_per_request"),
+    ("tls_idle", "2000 connections", "bytes_per_connection"),
 ]
 
 
