@@ -137,12 +137,14 @@ void detect_await_hello(struct conn *conn)
 
 void detect_begin(struct conn *conn, uint64_t now_ms)
 {
+    const struct cluster_config *config = conn->cluster->config;
+
     conn_move(conn, CONN_DETECTING);
     conn->last_byte_ms = now_ms;
     arm(conn, deadline_ms_of(conn));
-    if (conn->cluster->config
-            ->proxy_protocol_identity) /* the app may wait for the header, which waits for the client */
-        arm(conn, MIN(deadline_ms_of(conn), now_ms + conn->cluster->config->client_tls.detect_ms));
+    if (config->proxy_protocol != PROXY_PROTOCOL_NONE && config->proxy_protocol_identity)
+        /* The app may wait for the header, which waits for the client. */
+        arm(conn, MIN(deadline_ms_of(conn), now_ms + config->client_tls.detect_ms));
     if (transport_set_interest(&conn->upstream.transport, TRANSPORT_ARRIVALS) < 0) {
         conn_end(conn, END_NO_MEMORY);
         return;

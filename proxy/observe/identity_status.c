@@ -9,11 +9,6 @@
 
 static const char *const side_names[] = { [HANDSHAKE_ACCEPTED] = "accepted", [HANDSHAKE_DIALLED] = "dialled" };
 
-const char *handshake_side_name(enum handshake_side side)
-{
-    return side_names[side];
-}
-
 static void begin_family(struct strbuf *text, const char *name, const char *type, const char *help)
 {
     strbuf_printf(text, "# HELP %s %s\n# TYPE %s %s\n", name, help, name, type);

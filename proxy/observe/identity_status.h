@@ -20,8 +20,6 @@ struct handshake_counters {
     uint64_t ended[HANDSHAKE_SIDE_COUNT][TLS_PROBLEM_COUNT]; /* TLS_PROBLEM_NONE: done */
 };
 
-const char *handshake_side_name(enum handshake_side side);
-
 struct identity_status {
     bool is_configured;
     const char *spiffe_id;                             /* NULL: there are no credentials */

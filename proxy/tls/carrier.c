@@ -205,6 +205,8 @@ bool carrier_is_revoked(const struct carrier *carrier, const struct credentials 
     STACK_OF(X509) * alone;
     bool is_revoked;
 
+    if (!credentials || !credentials->parts.crls || credentials == carrier->credentials)
+        return false;
     if (chain && sk_X509_num(chain) > 0 && sk_X509_value(chain, 0) == certificate)
         return credentials_list_as_revoked(credentials, chain);
     /* A server does not have the client's own certificate in the chain (SSL_get_peer_cert_chain(3)). */

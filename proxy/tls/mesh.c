@@ -5,18 +5,6 @@
 #include "proxy/net/transport.h"
 #include "proxy/tls/carrier.h"
 
-const char *mesh_status_name(enum mesh_status status)
-{
-    switch (status) {
-#define X(constant, byte, name, meaning) \
-    case MESH_STATUS_##constant:         \
-        return name;
-        MESH_STATUSES(X)
-#undef X
-    }
-    return "failed";
-}
-
 enum mesh_status mesh_status_parse(uint8_t byte)
 {
     return byte <= MESH_STATUS_RESET ? (enum mesh_status)byte : MESH_STATUS_FAILED;

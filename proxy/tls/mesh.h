@@ -30,8 +30,6 @@ enum mesh_status {
 #undef X
 };
 
-const char *mesh_status_name(enum mesh_status status);
-
 /* Pure. */
 enum mesh_status mesh_status_parse(uint8_t byte);
 

@@ -172,6 +172,27 @@ def test_a_reload_that_begins_with_an_identity_must_have_it(mesh, tmp_path):
     assert mesh.ask(b"x", port=8080, host="10.78.0.2") == b"x" and b.identity() is None
 
 
+def test_a_reload_that_takes_the_identity_away_in_the_middle_of_a_handshake(mesh):
+    """Regression: what is done was asked for lists that there were no more."""
+    mesh.serve()
+    b = mesh.start_b()
+    inside, outside = ssl.MemoryBIO(), ssl.MemoryBIO()
+    peer = tls_context(mesh.web.directory).wrap_bio(inside, outside)
+    with mesh.raw() as plain:
+        with pytest.raises(ssl.SSLWantReadError):
+            peer.do_handshake()
+        plain.sendall(outside.read())
+        inside.write(plain.recv(65536))
+        without = mesh.config_b("disabled")
+        del without["identity"]
+        assert b.reload(without)[0] == 200
+        peer.do_handshake()
+        plain.sendall(outside.read())
+        inside.write(plain.recv(65536))
+        assert peer.read(1) == b"\0", "who had begun goes on"
+    assert b.program.is_running()
+
+
 def test_a_reload_to_other_files_takes_them(mesh, tmp_path):
     mesh.serve()
     b = mesh.start_b()
