@@ -109,7 +109,7 @@ class Rollout:
                      {"name": "pg", "address": f"127.0.0.1:{self.pg}", "cluster": "pg"}]
         if turn % 3 == 1:
             listeners.append({"name": "extra", "address": f"127.0.0.1:{self.extra}", "cluster": "web"})
-        config = {"version": 1, "workers": 2, "log": {"format": "text"}, "health": {"port": self.health}, "admin": {"port": 0},
+        config = {"version": 1, "workers": 2, "log": {"format": "text", "level": "debug"}, "health": {"port": self.health}, "admin": {"port": 0},
                   "control": {"path": self.socket}, "drain": {"delay": "3s", "timeout": "10s"}, "listeners": listeners,
                   "clusters": [web, {"name": "pg", "endpoints": [{"address": f"127.0.0.1:{self.postgres.port}"}]}]}
         with open(self.config_path + ".new", "w", encoding="utf-8") as file:
@@ -184,9 +184,21 @@ class Rollout:
     def stop(self):
         self.processes[-1].signal(signal.SIGTERM)
         for process in self.processes:
-            if process.wait(20) != 0:
-                raise Failed(f"exit {process.process.returncode}:\n{process.log()[-2000:]}")
+            try:
+                code = process.wait(20)
+            except subprocess.TimeoutExpired:
+                process.signal(signal.SIGTERM)  # so that it says what it is waiting for
+                process.signal(signal.SIGTERM)
+                process.wait(5)
+                raise Failed(f"it did not end:\n{self.left_in(process)}") from None
+            if code != 0:
+                raise Failed(f"exit {code}:\n{process.log()[-2000:]}")
         self.say("all processes have ended with 0")
+
+    @staticmethod
+    def left_in(process):
+        """The connections that had not ended by themselves."""
+        return "".join(f"{line}\n" for line in process.log().splitlines() if "ended: drain_timeout" in line)
 
     def endings(self):
         """By reason, of all processes: what each says when it ends."""
@@ -233,7 +245,8 @@ def drill(rollout, reloads, takeovers):
           f"connections by how they ended: {', '.join(f'{reason} {count}' for reason, count in sorted(endings.items()))}", file=rollout.out)
     unexplained = {reason: count for reason, count in endings.items() if reason not in EXPLAINED}
     if failures or unexplained:
-        raise Failed(f"{failures} failed requests; unexplained endings: {unexplained or 'none'}\n" + "".join(load.output for load in loads))
+        raise Failed(f"{failures} failed requests; unexplained endings: {unexplained or 'none'}\n" +
+                     "".join(load.output for load in loads) + "".join(rollout.left_in(process) for process in rollout.processes))
 
 
 def main():
