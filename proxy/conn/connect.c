@@ -101,7 +101,7 @@ static int attempt(struct conn *conn, uint64_t now_ms)
         return r;
     transport_tcp_open(&conn->upstream.transport, fd, worker->base, connect_on_event, conn);
     if (!in_progress) {
-        r = dial_go_on(conn, &conn->target, &conn->upstream.transport, now_ms);
+        r = dial_go_on_connected(conn, &conn->target, &conn->upstream.transport, now_ms);
         if (r == 0)
             won(conn, now_ms);
         if (r != -EAGAIN)

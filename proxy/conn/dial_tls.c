@@ -80,19 +80,12 @@ bool dial_is_plaintext_after_all(const struct conn *conn, const struct attempt_t
     return true;
 }
 
-int dial_go_on(struct conn *conn, const struct attempt_target *target, struct transport *transport, uint64_t now_ms)
+/* One whose handshake has begun. */
+static int go_on_securely(struct conn *conn, const struct attempt_target *target, struct transport *transport,
+                          uint64_t now_ms)
 {
-    int r;
+    int r = mesh_dial(transport, &conn->cluster->config->tls.peer_identities);
 
-    if (!transport->carrier) {
-        r = dialer_result(transport->fd);
-        if (r < 0 || !is_due(conn, target, now_ms))
-            return r;
-        r = begin_tls(conn, transport);
-        if (r < 0)
-            return r;
-    }
-    r = mesh_dial(transport, &conn->cluster->config->tls.peer_identities);
     if (r == 0 && carrier_is_revoked(transport->carrier, conn->worker->credentials)) {
         carrier_fail(transport->carrier, TLS_PROBLEM_REVOKED, "by a list that is newer than the handshake");
         return -EPROTO;
@@ -106,6 +99,27 @@ int dial_go_on(struct conn *conn, const struct attempt_target *target, struct tr
     if (r != -EAGAIN && r != -EPROTO && r != -ENOMEM)
         count(conn, TLS_PROBLEM_NONE); /* what the status says is nothing of TLS */
     return r;
+}
+
+int dial_go_on_connected(struct conn *conn, const struct attempt_target *target, struct transport *transport,
+                         uint64_t now_ms)
+{
+    int r;
+
+    if (!is_due(conn, target, now_ms))
+        return 0;
+    r = begin_tls(conn, transport);
+    return r < 0 ? r : go_on_securely(conn, target, transport, now_ms);
+}
+
+int dial_go_on(struct conn *conn, const struct attempt_target *target, struct transport *transport, uint64_t now_ms)
+{
+    int r;
+
+    if (transport->carrier)
+        return go_on_securely(conn, target, transport, now_ms);
+    r = dialer_result(transport->fd);
+    return r < 0 ? r : dial_go_on_connected(conn, target, transport, now_ms);
 }
 
 enum transport_interest dial_interest(const struct transport *transport)

@@ -21,6 +21,12 @@ struct conn;
 #define DIAL_PLAINTEXT_SHORT_MS 10000
 
 /*
+ * Goes on with an attempt whose socket is connected. As dial_go_on().
+ */
+int dial_go_on_connected(struct conn *conn, const struct attempt_target *target, struct transport *transport,
+                         uint64_t now_ms);
+
+/*
  * Goes on with an attempt whose socket has an event. 0 when the upstream is there, through TLS where that is due;
  * -EAGAIN; or a negative errno as of connect(2) and mesh_dial(); -ENOKEY without credentials; -EPROTONOSUPPORT when the
  * endpoint has been found to speak plaintext only: it is to be dialled again, and no TLS will follow.
