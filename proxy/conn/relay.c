@@ -353,10 +353,10 @@ void relay_on_upstream(evutil_socket_t fd, short what, void *argument)
     struct conn *conn = argument;
 
     (void)fd;
-    if (conn->state == CONN_DETECTING)
-        detect_on_upstream(conn);
-    else if (conn->state != CONN_SECURING) /* what it says waits in the kernel until the client is known */
+    if (conn->state >= CONN_AWAITING_REPLY)
         on_side(conn, &conn->upstream, what);
+    else if (conn->state == CONN_DETECTING) /* else (SECURING) it waits in the kernel until the client is known */
+        detect_on_upstream(conn);
 }
 
 void relay_on_client(evutil_socket_t fd, short what, void *argument)
@@ -364,6 +364,10 @@ void relay_on_client(evutil_socket_t fd, short what, void *argument)
     struct conn *conn = argument;
 
     (void)fd;
+    if (conn->state >= CONN_AWAITING_REPLY) {
+        on_side(conn, &conn->client, what);
+        return;
+    }
     switch (conn->state) {
     case CONN_PEEKING:
         peek_on_client(conn, what);
@@ -381,10 +385,6 @@ void relay_on_client(evutil_socket_t fd, short what, void *argument)
         return;
     default:
         break;
-    }
-    if (conn->state >= CONN_AWAITING_REPLY) {
-        on_side(conn, &conn->client, what);
-        return;
     }
     if (conn->client.transport.ops->cut_error(&conn->client.transport) < 0) {
         conn_end(conn, END_CLIENT_GONE);
