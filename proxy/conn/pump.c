@@ -1,5 +1,6 @@
 #include "proxy/conn/pump.h"
 
+#include <assert.h>
 #include <errno.h>
 
 #include "base/macros.h"
@@ -94,7 +95,7 @@ enum pump_result pump_fill(struct pump *pump, struct transport *source, struct t
                            bool end_follows, struct pump_means *means, int *ret_error)
 {
     enum pump_result result = PUMP_WAITS;
-    bool more = false, held = false;
+    bool more = false, corked = false;
     size_t turn = 0;
     ssize_t n;
 
@@ -105,6 +106,7 @@ enum pump_result pump_fill(struct pump *pump, struct transport *source, struct t
 
         if (size == 0) {
             buffer_budget_give(&means->budget, reserved);
+            assert(held(pump, sink) > 0); /* else nothing would ever empty it */
             pump->full = true;
             break;
         }
@@ -117,15 +119,15 @@ enum pump_result pump_fill(struct pump *pump, struct transport *source, struct t
                 replay_keep(pump->replay, means->scratch, (size_t)n, &means->budget);
             /* A short read: nothing is left but the end, if that is there already; else the next event tells. */
             more = (size_t)n == size || end_follows || source->has_more;
-            held = end_follows && (size_t)n < size;
-            result = pass_on(pump, sink, means->scratch, (size_t)n, held, ret_error);
+            corked = end_follows && (size_t)n < size;
+            result = pass_on(pump, sink, means->scratch, (size_t)n, corked, ret_error);
         } else {
             more = false;
             result = read_nothing(n, ret_error);
         }
         settle(pump, sink, means, reserved);
     } while (result == PUMP_WAITS && more && turn < MIN(most, (size_t)PUMP_TURN_BYTES));
-    if (held && result != PUMP_SOURCE_END && transport_is_open(sink))
+    if (corked && result != PUMP_SOURCE_END && transport_is_open(sink))
         sink->ops->push(sink);
     return result;
 }

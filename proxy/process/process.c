@@ -255,10 +255,10 @@ static int start(struct process *process, const struct process_task *task)
         r = startup_finish_takeover(process, config, takeover_path);
     if (r < 0)
         return r;
-    for (unsigned i = 0; i < process->workers_ready; i++) {
+    for (unsigned i = 0; i < process->workers_ready; i++)
         worker_take_credentials(&process->shared.workers[i]);
+    for (unsigned i = 0; i < process->workers_ready; i++) /* from the first on, any may be handed connections */
         worker_adopt(&process->shared.workers[i]);
-    }
     lifecycle_unblock(&process->lifecycle, READINESS_LISTENERS);
     upstreams_await(process);
     reload_begin(process);

@@ -184,6 +184,7 @@ int worker_init(struct worker *worker, unsigned index, struct worker_shared *sha
     worker->means.budget.memory = &shared->buffer_memory;
     worker->snapshot = atomic_load(&shared->snapshot);
     snapshot_ref(worker->snapshot);
+    worker->means.most_queued = worker->snapshot->config->limits.buffer_per_connection_bytes;
     timers_init(&worker->timers, worker->base, clock_now_ms());
     event_assign(&worker->mail_event, worker->base, worker->mailbox.event_fd, EV_READ | EV_PERSIST, on_mail, worker);
     event_assign(&worker->heartbeat_event, worker->base, -1, EV_PERSIST, on_heartbeat, worker);

@@ -1,8 +1,6 @@
 """A worker that is stuck is told of, and holds up nothing but itself; a log that cannot be written holds up nothing."""
 
-import ctypes
 import json
-import os
 import time
 import urllib.request
 
@@ -12,28 +10,7 @@ import yaml
 from tests.support.clients import exchange
 from tests.support.processes import Program, eventually
 from tests.support.servers import echo, free_port
-
-PTRACE_SEIZE, PTRACE_INTERRUPT, PTRACE_DETACH, WALL = 0x4206, 0x4207, 17, 0x40000000
-libc = ctypes.CDLL(None, use_errno=True)
-libc.ptrace.argtypes = [ctypes.c_long, ctypes.c_long, ctypes.c_void_p, ctypes.c_void_p]
-libc.ptrace.restype = ctypes.c_long
-
-
-class StoppedThread:
-    """One thread of a program that stands still, as if its loop never turned."""
-
-    def __init__(self, tid):
-        self.tid = tid
-        self._trace(PTRACE_SEIZE)
-        self._trace(PTRACE_INTERRUPT)
-        os.waitpid(tid, WALL)
-
-    def _trace(self, request):
-        if libc.ptrace(request, self.tid, None, None) < 0:
-            raise OSError(ctypes.get_errno(), "ptrace")
-
-    def go_on(self):
-        self._trace(PTRACE_DETACH)
+from tests.support.stopped_thread import StoppedThread, threads_of
 
 
 @pytest.fixture
@@ -41,8 +18,7 @@ def stuck(plain, serve):
     """A proxy with one of its two workers stopped."""
     server = serve(echo)
     proxy, port = plain([server.port], workers=2)
-    threads = sorted(int(name) for name in os.listdir(f"/proc/{proxy.pid}/task") if int(name) != proxy.pid)
-    thread = StoppedThread(threads[-1])
+    thread = StoppedThread(threads_of(proxy.pid)[-1])
     yield proxy, port, thread
     try:
         thread.go_on()

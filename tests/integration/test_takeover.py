@@ -13,6 +13,7 @@ import pytest
 from tests.support.clients import Load, connect, ending, exchange, served
 from tests.support.processes import Program, eventually, run
 from tests.support.servers import echo, free_port
+from tests.support.stopped_thread import StoppedThread, threads_of
 
 
 @pytest.fixture
@@ -37,10 +38,10 @@ def host(programs, tmp_path, serve):
             self.program = self.start()
             eventually(lambda: self.ask("/healthz/ready")[0] == 200, what="ready")
 
-        def start(self, *words, environment=None, **changes):
+        def start(self, *words, environment=None, under=(), **changes):
             path = tmp_path / f"config{self.number}.json"
             path.write_text(json.dumps({**self.config, **changes}))
-            program = Program([f"{programs}/outrigger", "-c", path, *words], tmp_path / f"log{self.number}",
+            program = Program([*under, f"{programs}/outrigger", "-c", path, *words], tmp_path / f"log{self.number}",
                               env={**os.environ, **(environment or {})})
             self.number += 1
             made.append(program)
@@ -73,6 +74,25 @@ def host(programs, tmp_path, serve):
 def in_force(host, program):
     """Whether the program is the one that answers."""
     return "state: ready" in program.log() and host.ctl("ready", check=False).returncode == 0
+
+
+def test_connections_handed_over_before_a_worker_has_begun_are_carried(host):
+    """A burst that waited for the new process was spread over its workers before the last of them knew its limits: it never read."""
+    it = host()
+    old = [StoppedThread(tid) for tid in threads_of(it.program.pid)]
+    clients = [connect(it.port) for _ in range(400)]  # more than the old one takes in the turn in which it lets go
+    for client in clients:
+        client.sendall(b"hello")
+    # What its main thread writes takes long, and so its workers are told to begin one well after the other.
+    new = it.take_over(under=["strace", "-D", "-o", "/dev/null", "-e", "trace=write", "-e", "inject=write:delay_exit=100000"],
+                       environment={"ASAN_OPTIONS": "detect_leaks=0"})  # LeakSanitizer does not work under ptrace
+    time.sleep(1)  # it waits for the old one now
+    for thread in old:
+        thread.go_on()
+    for client in clients:
+        assert client.recv(5) == b"hello"
+    status = json.loads(it.ctl("--json", "status").stdout)
+    assert in_force(it, new) and status["connections"]["active"] > 100, status
 
 
 def test_five_in_a_row_under_load_lose_nothing(host):
