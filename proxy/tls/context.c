@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "proxy/tls/credentials.h"
+#include "proxy/tls/library_context.h"
 #include "proxy/tls/mesh.h"
 #include "proxy/tls/verify.h"
 
@@ -47,7 +48,7 @@ static int on_alpn(SSL *ssl, const unsigned char **ret_name, unsigned char *ret_
 
 SSL_CTX *context_new(struct credentials *credentials)
 {
-    SSL_CTX *context = SSL_CTX_new(TLS_method());
+    SSL_CTX *context = SSL_CTX_new_ex(library_context(), NULL, TLS_method());
 
     pthread_once(&slot_once, take_slot);
     if (!context)

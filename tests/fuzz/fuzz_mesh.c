@@ -24,7 +24,7 @@ static struct event_base *base;
 static void prepare(void)
 {
     struct authority *authority = authority_new("cluster.local");
-    struct credential_parts parts = authority_issue(authority, "spiffe://cluster.local/a");
+    struct credential_parts parts = authority_issue(authority, "spiffe://cluster.local/a", NULL);
     const char *problem;
 
     if (carrier_means_init(&means) < 0 || credentials_new(&parts, NULL, &credentials, &problem) < 0)

@@ -69,9 +69,9 @@ void authority_free(struct authority *authority)
     free(authority);
 }
 
-struct credential_parts authority_issue(struct authority *authority, const char *identity)
+struct credential_parts authority_issue(struct authority *authority, const char *identity, EVP_PKEY *key)
 {
-    struct credential_parts parts = { .key = EVP_EC_gen("P-256"), .bundle_count = 1 };
+    struct credential_parts parts = { .key = key ? key : EVP_EC_gen("P-256"), .bundle_count = 1 };
 
     parts.certificate = make(authority, parts.key, "leaf", identity, false);
     parts.bundles = calloc(1, sizeof *parts.bundles);

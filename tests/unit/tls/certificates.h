@@ -9,5 +9,8 @@ struct authority;
 struct authority *authority_new(const char *trust_domain);
 void authority_free(struct authority *authority);
 
-/* An SVID of that identity, valid for an hour, and the authority's own bundle. For credentials_new(). */
-struct credential_parts authority_issue(struct authority *authority, const char *identity);
+/*
+ * An SVID of that identity, valid for an hour, and the authority's own bundle. For credentials_new(). `key` goes into
+ * what is returned; NULL: a new one on P-256.
+ */
+struct credential_parts authority_issue(struct authority *authority, const char *identity, EVP_PKEY *key);

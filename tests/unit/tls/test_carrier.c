@@ -12,10 +12,12 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/macros.h"
 #include "base/random.h"
 #include "proxy/config/model.h"
 #include "proxy/tls/carrier_private.h"
 #include "proxy/tls/credentials.h"
+#include "proxy/tls/library_context.h"
 #include "tests/unit/tls/certificates.h"
 
 #define APP "spiffe://cluster.local/ns/shop/sa/app"
@@ -44,9 +46,9 @@ struct pair {
     struct carrier *dials, *accepts;
 };
 
-static struct credentials *credentials_of(const char *identity)
+static struct credentials *credentials_of(const char *identity, EVP_PKEY *key)
 {
-    struct credential_parts parts = authority_issue(authority, identity);
+    struct credential_parts parts = authority_issue(authority, identity, key);
     struct credentials *credentials;
     const char *problem;
 
@@ -54,9 +56,9 @@ static struct credentials *credentials_of(const char *identity)
     return credentials;
 }
 
-static struct pair pair_new(void)
+static struct pair pair_with(EVP_PKEY *key_of_web, EVP_PKEY *key_of_app)
 {
-    struct credentials *web = credentials_of(WEB), *app = credentials_of(APP);
+    struct credentials *web = credentials_of(WEB, key_of_web), *app = credentials_of(APP, key_of_app);
     struct pair pair;
 
     assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, pair.fd), 0);
@@ -66,6 +68,11 @@ static struct pair pair_new(void)
     credentials_unref(web);
     credentials_unref(app);
     return pair;
+}
+
+static struct pair pair_new(void)
+{
+    return pair_with(NULL, NULL);
 }
 
 static void pair_free(struct pair *pair)
@@ -88,15 +95,21 @@ static void shake(struct pair *pair, const struct name_list *expected, int *ret_
     }
 }
 
-static struct pair connected(void)
+static void connect_pair(struct pair *pair)
 {
     static const struct name_list anybody;
-    struct pair pair = pair_new();
     int dials, accepts;
 
-    shake(&pair, &anybody, &dials, &accepts);
+    shake(pair, &anybody, &dials, &accepts);
     assert_int_equal(dials, 0);
     assert_int_equal(accepts, 0);
+}
+
+static struct pair connected(void)
+{
+    struct pair pair = pair_new();
+
+    connect_pair(&pair);
     return pair;
 }
 
@@ -366,6 +379,59 @@ static void test_carrier_a_chain_that_was_verified_is_believed_once_more_and_not
     pair_free(&pair);
 }
 
+/* `kind` is a curve or an algorithm. */
+static EVP_PKEY *key_of(const char *kind)
+{
+    bool is_curve = OBJ_sn2nid(kind) != NID_undef && strncmp(kind, "secp", 4) == 0;
+    EVP_PKEY_CTX *generator = is_curve ? NULL : EVP_PKEY_CTX_new_from_name(NULL, kind, NULL);
+    EVP_PKEY *key = is_curve ? EVP_EC_gen(kind) : NULL;
+
+    if (generator && EVP_PKEY_keygen_init(generator) == 1)
+        EVP_PKEY_generate(generator, &key);
+    EVP_PKEY_CTX_free(generator);
+    assert_non_null(key);
+    return key;
+}
+
+/* The library context decodes fewer forms of keys than OpenSSL's default one: none of those may be missing. */
+static void test_carrier_keys_of_every_kind_are_understood(void **state)
+{
+    static const char *const kinds[] = { "secp384r1", "RSA", "ED25519" };
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(kinds); i++) {
+        struct pair pair = pair_with(key_of(kinds[i]), key_of(kinds[i]));
+
+        connect_pair(&pair);
+        assert_string_equal(carrier_peer(pair.accepts)->text, WEB);
+        pair_free(&pair);
+    }
+}
+
+/* Whatever stands in a certificate that a peer sends: what the default context understands is understood. */
+static void test_library_context_reads_the_keys_that_the_default_one_reads(void **state)
+{
+    static const char *const kinds[] = { "secp224r1", "secp521r1", "secp256k1", "RSA-PSS", "ED448", "X25519" };
+
+    (void)state;
+    assert_non_null(library_context());
+    for (size_t i = 0; i < ARRAY_SIZE(kinds); i++) {
+        EVP_PKEY *key = key_of(kinds[i]), *read;
+        unsigned char *der = NULL;
+        const unsigned char *at;
+        int length = i2d_PUBKEY(key, &der);
+
+        assert_true(length > 0);
+        at = der;
+        read = d2i_PUBKEY_ex(NULL, &at, length, library_context(), NULL);
+        assert_non_null(read);
+        assert_int_equal(EVP_PKEY_eq(read, key), 1);
+        EVP_PKEY_free(read);
+        EVP_PKEY_free(key);
+        OPENSSL_free(der);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -381,6 +447,8 @@ int main(void)
         cmocka_unit_test(test_carrier_keys_without_end_are_a_cut),
         cmocka_unit_test(test_carrier_what_is_inside_is_read_alone),
         cmocka_unit_test(test_carrier_a_chain_that_was_verified_is_believed_once_more_and_not_longer),
+        cmocka_unit_test(test_carrier_keys_of_every_kind_are_understood),
+        cmocka_unit_test(test_library_context_reads_the_keys_that_the_default_one_reads),
     };
 
     return cmocka_run_group_tests_name(__FILE__, tests, set_up, tear_down);
