@@ -9,6 +9,7 @@
 #include "proxy/config/config.h"
 #include "proxy/conn/conn_state.h"
 #include "proxy/observe/end_reason.h"
+#include "proxy/observe/metrics.h"
 #include "proxy/process/commands.h"
 #include "proxy/tls/mesh.h"
 #include "proxy/tls/tls_problem.h"
@@ -74,6 +75,33 @@ static void print_tls_problems(void)
 }
 
 #define BIT(state) (1u << CONN_##state)
+
+static void print_metrics(void)
+{
+    printf(
+        "# Metrics\n\n%s\n"
+        "`GET /metrics`, on the health address (port 15021), the admin address and the control socket, in Prometheus' "
+        "text format. Names\n"
+        "and labels are stable within configuration version 1. A direction is `outbound` and `inbound` (capture) or "
+        "`listener`.\n\n"
+        "What is counted costs no atomic read-modify-write: every worker counts for itself, and who asks adds them "
+        "up. Labels are bounded:\n"
+        "peers and what they say never become one, and of endpoints the first %d are shown "
+        "(`outrigger_endpoints_left_out` counts the rest).\n"
+        "A series appears with the first thing that it counts. Durations have the clock's resolution of a "
+        "millisecond.\n\n"
+        "Alert rules and a dashboard for Grafana are in [deploy/prometheus](../deploy/prometheus) and "
+        "[deploy/grafana](../deploy/grafana).\n",
+        notice, METRICS_MOST_ENDPOINTS);
+    for (const struct metric_table *const *table = metrics_tables(); *table; table++) {
+        printf("\n## %s\n\n| metric | type | labels | meaning |\n| --- | --- | --- | --- |\n", (*table)->title);
+        for (size_t i = 0; i < (*table)->count; i++) {
+            const struct metric_family *family = &(*table)->families[i];
+
+            printf("| `%s` | %s | %s | %s |\n", family->name, family->type, family->labels, family->help);
+        }
+    }
+}
 
 static void print_connection_states(void)
 {
@@ -244,7 +272,7 @@ static const struct {
     { "configuration", print_configuration },         { "end-reasons", print_end_reasons },
     { "connection-states", print_connection_states }, { "init-options", print_init_options },
     { "control-requests", print_control_requests },   { "openapi", print_openapi },
-    { "tls-problems", print_tls_problems },
+    { "tls-problems", print_tls_problems },           { "metrics", print_metrics },
 };
 
 int main(int argc, char **argv)

@@ -6,6 +6,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "base/macros.h"
 #include "proxy/conn/announce.h"
@@ -162,6 +163,7 @@ void conn_end(struct conn *conn, enum end_reason reason)
     if (conn->holds_limit)
         limits_release(&worker->shared->limits);
     counter_add(&conn->counters->ended[reason], 1);
+    histogram_add(&conn->counters->duration, clock_now_ms() - conn->started_ms);
     atomic_fetch_sub_explicit(&worker->active, 1, memory_order_relaxed);
     if (conn->snapshot != worker->snapshot)
         snapshot_unref(conn->snapshot);

@@ -52,6 +52,7 @@ void connect_won(struct conn *conn, uint64_t now_ms)
     if (conn->target.endpoint)
         atomic_fetch_add_explicit(&conn->target.endpoint->connects, 1, memory_order_relaxed);
     conn->connected_ms = now_ms;
+    histogram_add(&conn->counters->connect, now_ms - conn->last_byte_ms);
     end_retry(conn);
     announce_to_upstream(conn);
     if (conn->is_undecided)

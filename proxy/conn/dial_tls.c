@@ -13,14 +13,14 @@ static void count(struct conn *conn, enum tls_problem problem)
     counter_add(&conn->worker->handshakes.ended[HANDSHAKE_DIALLED][problem], 1);
 }
 
-static int begin_tls(struct conn *conn, struct transport *transport)
+static int begin_tls(struct conn *conn, struct transport *transport, uint64_t now_ms)
 {
     struct worker *worker = conn->worker;
     struct carrier *carrier;
 
     if (!worker->credentials)
         return -ENOKEY;
-    carrier = carrier_new(&worker->carriers, worker->credentials, CARRIER_DIALS);
+    carrier = carrier_new(&worker->carriers, worker->credentials, CARRIER_DIALS, now_ms);
     if (!carrier)
         return -ENOMEM;
     transport_tls_begin(transport, carrier);
@@ -96,8 +96,11 @@ static int go_on_securely(struct conn *conn, const struct attempt_target *target
     }
     if (target->endpoint && carrier_peer(transport->carrier))
         atomic_store_explicit(&target->endpoint->speaks_mesh, true, memory_order_relaxed);
-    if (r != -EAGAIN && r != -EPROTO && r != -ENOMEM)
-        count(conn, TLS_PROBLEM_NONE); /* what the status says is nothing of TLS */
+    if (r != -EAGAIN && r != -EPROTO && r != -ENOMEM) { /* what the status says is nothing of TLS */
+        count(conn, TLS_PROBLEM_NONE);
+        histogram_add(&conn->worker->handshakes.duration[HANDSHAKE_DIALLED],
+                      now_ms - carrier_began_ms(transport->carrier));
+    }
     return r;
 }
 
@@ -108,7 +111,7 @@ int dial_go_on_connected(struct conn *conn, const struct attempt_target *target,
 
     if (!is_due(conn, target, now_ms))
         return 0;
-    r = begin_tls(conn, transport);
+    r = begin_tls(conn, transport, now_ms);
     return r < 0 ? r : go_on_securely(conn, target, transport, now_ms);
 }
 

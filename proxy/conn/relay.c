@@ -149,6 +149,8 @@ static void leave_awaiting_reply(struct conn *conn, uint64_t now_ms)
     replay_free(conn->to_upstream.pump.replay, &worker->means.budget);
     conn->to_upstream.pump.replay = NULL;
     connect_answered(conn, now_ms);
+    if (conn->to_client.pump.bytes > 0)
+        histogram_add(&conn->counters->first_byte, now_ms - conn->connected_ms);
     conn_move(conn, CONN_ESTABLISHED);
 }
 

@@ -46,6 +46,8 @@ static void succeed(struct conn *conn, uint64_t now_ms)
         return;
     }
     count(conn, TLS_PROBLEM_NONE);
+    histogram_add(&conn->worker->handshakes.duration[HANDSHAKE_ACCEPTED],
+                  now_ms - carrier_began_ms(conn->client.transport.carrier));
     timers_cancel(&conn->worker->timers, &conn->timer);
     give_place(conn);
     conn->is_undecided = false;
@@ -96,7 +98,7 @@ bool secure_begin(struct conn *conn, uint64_t now_ms)
         fail(conn, TLS_PROBLEM_NO_CREDENTIALS, "", END_CLIENT_TLS);
         return true;
     }
-    carrier = carrier_new(&worker->carriers, worker->credentials, CARRIER_ACCEPTS);
+    carrier = carrier_new(&worker->carriers, worker->credentials, CARRIER_ACCEPTS, now_ms);
     if (!carrier) {
         conn_end(conn, END_NO_MEMORY);
         return true;

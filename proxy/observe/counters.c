@@ -22,14 +22,16 @@ const char *connect_cause_name(enum connect_cause cause)
     return cause_names[cause];
 }
 
+void counters_add(uint64_t *sum, const uint64_t *from, size_t bytes)
+{
+    for (size_t i = 0; i < bytes / sizeof *sum; i++)
+        sum[i] += counter_read(&from[i]);
+}
+
 /* The struct is nothing but counters. */
 void counters_sum(struct counters *sum, const struct counters *from)
 {
-    uint64_t *to = (uint64_t *)sum;
-    const uint64_t *add = (const uint64_t *)from;
-
-    for (size_t i = 0; i < sizeof *sum / sizeof(uint64_t); i++)
-        to[i] += counter_read(&add[i]);
+    counters_add((uint64_t *)sum, (const uint64_t *)from, sizeof *sum);
 }
 
 uint64_t counters_ended(const struct counters *counters)

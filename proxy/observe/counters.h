@@ -11,6 +11,7 @@
 #include <stdint.h>
 
 #include "proxy/observe/end_reason.h"
+#include "proxy/observe/histogram.h"
 #include "proxy/policy/faults.h"
 
 /* Where a connection came in. */
@@ -43,6 +44,9 @@ struct counters {
     uint64_t hedges;
     uint64_t connect_failures[CONNECT_CAUSE_COUNT];
     uint64_t faults[FAULT_KIND_COUNT]; /* injected */
+    struct histogram connect;          /* attempts that succeeded, TLS and the sidecar's status with them */
+    struct histogram first_byte;       /* from connected until the upstream sent something */
+    struct histogram duration;         /* whole connections */
 };
 
 const char *direction_name(enum direction direction);
@@ -57,6 +61,9 @@ static inline uint64_t counter_read(const uint64_t *counter)
 {
     return __atomic_load_n(counter, __ATOMIC_RELAXED);
 }
+
+/* Adds numbers, `bytes` of them, to `sum`, which belongs to the caller. */
+void counters_add(uint64_t *sum, const uint64_t *from, size_t bytes);
 
 /* Adds what `from` holds to `sum`, which belongs to the caller. */
 void counters_sum(struct counters *sum, const struct counters *from);

@@ -9,46 +9,9 @@
 
 static const char *const side_names[] = { [HANDSHAKE_ACCEPTED] = "accepted", [HANDSHAKE_DIALLED] = "dialled" };
 
-static void begin_family(struct strbuf *text, const char *name, const char *type, const char *help)
+const char *handshake_side_name(enum handshake_side side)
 {
-    strbuf_printf(text, "# HELP %s %s\n# TYPE %s %s\n", name, help, name, type);
-}
-
-static void append_times(const struct identity_status *status, struct strbuf *text)
-{
-    begin_family(text, "outrigger_certificate_expiry_timestamp_seconds", "gauge",
-                 "When the own certificate, or one between it and the root, expires.");
-    if (status->spiffe_id)
-        strbuf_printf(text, "outrigger_certificate_expiry_timestamp_seconds %" PRId64 "\n", status->valid_until_s);
-    begin_family(text, "outrigger_crl_next_update_timestamp_seconds", "gauge",
-                 "When the first of the revocation lists is out of date.");
-    if (status->spiffe_id && status->crls_until_s != INT64_MAX)
-        strbuf_printf(text, "outrigger_crl_next_update_timestamp_seconds %" PRId64 "\n", status->crls_until_s);
-}
-
-void identity_append_metrics(const struct identity_status *status, struct strbuf *text)
-{
-    if (!status->is_configured)
-        return;
-    append_times(status, text);
-    begin_family(text, "outrigger_credential_loads_total", "counter",
-                 "Loads of certificate, key and bundles, by outcome.");
-    strbuf_printf(text, "outrigger_credential_loads_total{outcome=\"succeeded\"} %" PRIu64 "\n", status->loaded);
-    strbuf_printf(text, "outrigger_credential_loads_total{outcome=\"refused\"} %" PRIu64 "\n", status->refused);
-    begin_family(text, "outrigger_credential_last_load_successful", "gauge",
-                 "0 when the files could not be used the last time, and older credentials, or none, are in force.");
-    strbuf_printf(text, "outrigger_credential_last_load_successful %d\n", status->problem == NULL);
-    begin_family(text, "outrigger_tls_handshakes_total", "counter",
-                 "Handshakes that ended, by what was wrong; `none`: they succeeded.");
-    for (enum handshake_side side = 0; side < HANDSHAKE_SIDE_COUNT; side++) {
-        for (enum tls_problem problem = 0; problem < TLS_PROBLEM_COUNT; problem++) {
-            uint64_t count = status->handshakes.ended[side][problem];
-
-            if (count > 0 || problem == TLS_PROBLEM_NONE)
-                strbuf_printf(text, "outrigger_tls_handshakes_total{side=\"%s\",problem=\"%s\"} %" PRIu64 "\n",
-                              side_names[side], tls_problem_name(problem), count);
-        }
-    }
+    return side_names[side];
 }
 
 static json_t *time_or_null(int64_t seconds)

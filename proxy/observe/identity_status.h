@@ -5,6 +5,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "proxy/observe/histogram.h"
 #include "proxy/tls/tls_problem.h"
 
 struct strbuf;
@@ -18,6 +19,7 @@ enum handshake_side {
 /* A worker's handshakes. Written by the worker with plain stores, read by any thread; see counters.h. */
 struct handshake_counters {
     uint64_t ended[HANDSHAKE_SIDE_COUNT][TLS_PROBLEM_COUNT]; /* TLS_PROBLEM_NONE: done */
+    struct histogram duration[HANDSHAKE_SIDE_COUNT];         /* of those that succeeded */
 };
 
 struct identity_status {
@@ -31,7 +33,7 @@ struct identity_status {
     struct handshake_counters handshakes; /* over all workers */
 };
 
-void identity_append_metrics(const struct identity_status *status, struct strbuf *text);
+const char *handshake_side_name(enum handshake_side side);
 
 /* A JSON object, or null when there is no identity. */
 void identity_append_json(const struct identity_status *status, struct strbuf *text);

@@ -9,10 +9,12 @@
 struct stats_worker {
     unsigned active;       /* connections */
     uint64_t last_turn_ms; /* how long ago its loop turned last; up to a second is usual */
+    struct histogram lag;  /* by how much its timer of every second was late */
 };
 
 struct stats {
     uint64_t uptime_ms;
+    double started_s, cpu_seconds; /* since the epoch; of the process so far */
     unsigned active, max_connections;
     uint64_t opened, ended, retries, hedges, connect_failures, bytes_from_client, bytes_from_upstream;
     uint64_t buffer_bytes, buffer_free_bytes; /* limits.buffer_memory, and what of it is free */

@@ -5,13 +5,14 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/macros.h"
 #include "base/units.h"
-#include "proxy/observe/prometheus.h"
+#include "proxy/observe/metrics.h"
 #include "proxy/observe/stats.h"
 #include "proxy/observe/status.h"
 #include "proxy/policy/authorization.h"
@@ -57,19 +58,6 @@ void command_status(void *owner, const struct http_request *request, struct http
         status_append_json(&about, clusters_of(process), &response->body);
     }
     strbuf_done(&blockers);
-}
-
-void command_metrics(void *owner, const struct http_request *request, struct http_response *response)
-{
-    const struct process *process = owner;
-    struct identity_status identity;
-
-    (void)request;
-    identity_describe(process, &identity);
-    response->content_type = PROMETHEUS;
-    prometheus_append(clusters_of(process), readiness_is_ready(&process->lifecycle.readiness), &process->reload.status,
-                      &response->body);
-    identity_append_metrics(&identity, &response->body);
 }
 
 void command_identity(void *owner, const struct http_request *request, struct http_response *response)
@@ -187,14 +175,24 @@ static uint64_t resident_bytes(void)
     return (uint64_t)resident * (uint64_t)sysconf(_SC_PAGESIZE);
 }
 
-void command_stats(void *owner, const struct http_request *request, struct http_response *response)
+static double cpu_seconds(void)
 {
-    const struct process *process = owner;
-    struct stats_worker workers[MOST_WORKERS];
+    struct timespec used = { 0 };
+
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &used);
+    return (double)used.tv_sec + (double)used.tv_nsec / 1e9;
+}
+
+/* `workers` has room for MOST_WORKERS, and is what ret_stats->workers points to. */
+static void describe_process(const struct process *process, struct stats_worker *workers, struct stats *ret_stats)
+{
     uint64_t now_ms = clock_now_ms();
     struct rlimit limit = { 0 };
-    struct stats stats = {
+
+    *ret_stats = (struct stats){
         .uptime_ms = now_ms - process->started_ms,
+        .started_s = clock_wall_seconds() - (double)(now_ms - process->started_ms) / 1000,
+        .cpu_seconds = cpu_seconds(),
         .active = process_active_connections(process),
         .max_connections = process->shared.limits.max_connections,
         .buffer_bytes = process->shared.buffer_memory.total_bytes,
@@ -206,27 +204,55 @@ void command_stats(void *owner, const struct http_request *request, struct http_
         .workers = workers,
         .worker_count = process->workers_ready,
     };
-
     getrlimit(RLIMIT_NOFILE, &limit);
-    stats.max_descriptors = (unsigned)MIN(limit.rlim_cur, (rlim_t)UINT32_MAX);
-    for (unsigned i = 0; i < stats.worker_count; i++) {
+    ret_stats->max_descriptors = (unsigned)MIN(limit.rlim_cur, (rlim_t)UINT32_MAX);
+    for (unsigned i = 0; i < ret_stats->worker_count; i++) {
         const struct worker *worker = &process->shared.workers[i];
         uint64_t alive_ms = atomic_load_explicit(&worker->alive_ms, memory_order_relaxed);
 
-        workers[i].active = atomic_load_explicit(&worker->active, memory_order_relaxed);
-        workers[i].last_turn_ms = now_ms - MIN(alive_ms, now_ms);
+        workers[i] = (struct stats_worker){ .active = atomic_load_explicit(&worker->active, memory_order_relaxed),
+                                            .last_turn_ms = now_ms - MIN(alive_ms, now_ms) };
+        counters_add((uint64_t *)&workers[i].lag, (const uint64_t *)&worker->lag, sizeof worker->lag);
     }
     for (enum direction direction = 0; direction < DIRECTION_COUNT; direction++) {
         struct counters sum = cluster_registry_count(&process->clusters, direction);
 
-        stats_add(&stats, &sum);
+        stats_add(ret_stats, &sum);
     }
+}
+
+void command_stats(void *owner, const struct http_request *request, struct http_response *response)
+{
+    struct stats_worker workers[MOST_WORKERS];
+    struct stats stats;
+
+    describe_process(owner, workers, &stats);
     if (request->wants_text)
         stats_append_text(&stats, &response->body);
     else {
         response->content_type = JSON;
         stats_append_json(&stats, &response->body);
     }
+}
+
+void command_metrics(void *owner, const struct http_request *request, struct http_response *response)
+{
+    const struct process *process = owner;
+    struct stats_worker workers[MOST_WORKERS];
+    struct identity_status identity;
+    struct stats stats;
+    struct metrics_source source = { .clusters = clusters_of(process),
+                                     .ready = readiness_is_ready(&process->lifecycle.readiness),
+                                     .now_ms = clock_now_ms(),
+                                     .configuration = &process->reload.status,
+                                     .identity = &identity,
+                                     .stats = &stats };
+
+    (void)request;
+    identity_describe(process, &identity);
+    describe_process(process, workers, &stats);
+    response->content_type = PROMETHEUS;
+    metrics_append(&source, &response->body);
 }
 
 /* Copies the value of one word of the query, `name=value`; returns whether it is there. */

@@ -247,10 +247,7 @@ static void add_handshakes(const struct process *process, struct handshake_count
     for (unsigned worker = 0; worker < process->workers_ready; worker++) {
         const struct handshake_counters *counters = &process->shared.workers[worker].handshakes;
 
-        for (size_t side = 0; side < HANDSHAKE_SIDE_COUNT; side++) {
-            for (size_t problem = 0; problem < TLS_PROBLEM_COUNT; problem++)
-                sum->ended[side][problem] += counter_read(&counters->ended[side][problem]);
-        }
+        counters_add((uint64_t *)sum, (const uint64_t *)counters, sizeof *sum);
     }
 }
 

@@ -37,7 +37,13 @@ void carrier_means_done(struct carrier_means *means)
     means->in = means->out = NULL;
 }
 
-struct carrier *carrier_new(struct carrier_means *means, struct credentials *credentials, enum carrier_role role)
+uint64_t carrier_began_ms(const struct carrier *carrier)
+{
+    return carrier->began_ms;
+}
+
+struct carrier *carrier_new(struct carrier_means *means, struct credentials *credentials, enum carrier_role role,
+                            uint64_t now_ms)
 {
     struct carrier *carrier = calloc(1, sizeof *carrier);
     BIO *bio;
@@ -45,6 +51,7 @@ struct carrier *carrier_new(struct carrier_means *means, struct credentials *cre
     pthread_once(&slot_once, take_slot);
     if (!carrier)
         return NULL;
+    carrier->began_ms = now_ms;
     carrier->means = means;
     carrier->owes_status = role == CARRIER_ACCEPTS;
     carrier->detail = "";

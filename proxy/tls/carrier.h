@@ -42,7 +42,11 @@ enum carrier_role {
 };
 
 /* `credentials` are referenced. Returns NULL without memory. */
-struct carrier *carrier_new(struct carrier_means *means, struct credentials *credentials, enum carrier_role role);
+struct carrier *carrier_new(struct carrier_means *means, struct credentials *credentials, enum carrier_role role,
+                            uint64_t now_ms);
+
+/* When it was made, which is when its handshake began. */
+uint64_t carrier_began_ms(const struct carrier *carrier);
 
 /* Takes NULL. The descriptor is the caller's. */
 void carrier_free(struct carrier *carrier);

@@ -11,6 +11,7 @@
 
 struct carrier {
     SSL *ssl;
+    uint64_t began_ms;
     struct carrier_means *means;
     struct credentials *credentials;
     const struct name_list *expected; /* during a call of carrier_handshake() */

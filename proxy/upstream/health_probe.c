@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/strbuf.h"
 #include "proxy/net/dialer.h"
 #include "proxy/net/proxy_header.h"
@@ -169,7 +170,7 @@ static int begin_tls(struct health_probe *probe)
     if (!credentials)
         return -ENOKEY;
     if (tls->carriers.in || carrier_means_init(&tls->carriers) == 0)
-        carrier = carrier_new(&tls->carriers, credentials, CARRIER_DIALS);
+        carrier = carrier_new(&tls->carriers, credentials, CARRIER_DIALS, clock_now_ms());
     credentials_unref(credentials);
     if (!carrier)
         return -ENOMEM;

@@ -67,3 +67,16 @@ bool retry_budget_take(struct retry_budget *budget, const struct retry_budget_co
     pthread_mutex_unlock(&budget->mutex);
     return taken;
 }
+
+double retry_budget_left(struct retry_budget *budget, const struct retry_budget_config *config, unsigned connections,
+                         uint64_t now_ms)
+{
+    double left;
+
+    pthread_mutex_lock(&budget->mutex);
+    if (now_ms >= budget->last_ms)
+        earn(budget, config, connections, now_ms);
+    left = (double)budget->balance / ONE;
+    pthread_mutex_unlock(&budget->mutex);
+    return left;
+}

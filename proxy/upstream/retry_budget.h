@@ -29,3 +29,7 @@ void retry_budget_done(struct retry_budget *budget);
  */
 bool retry_budget_take(struct retry_budget *budget, const struct retry_budget_config *config, unsigned connections,
                        uint64_t now_ms);
+
+/* How many there are to spend now. */
+double retry_budget_left(struct retry_budget *budget, const struct retry_budget_config *config, unsigned connections,
+                         uint64_t now_ms);

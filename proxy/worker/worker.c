@@ -29,10 +29,12 @@
 static void on_heartbeat(evutil_socket_t fd, short what, void *argument)
 {
     struct worker *worker = argument;
+    uint64_t now_ms = clock_now_ms(), due_ms = worker->alive_ms + HEARTBEAT_MS;
 
     (void)fd;
     (void)what;
-    atomic_store_explicit(&worker->alive_ms, clock_now_ms(), memory_order_relaxed);
+    histogram_add(&worker->lag, now_ms > due_ms ? now_ms - due_ms : 0);
+    atomic_store_explicit(&worker->alive_ms, now_ms, memory_order_relaxed);
 }
 
 static void on_graves(evutil_socket_t fd, short what, void *argument)

@@ -58,6 +58,7 @@ struct worker {
     atomic_uint active;          /* shared: connections, for handing over */
     atomic_bool inbound_stopped; /* shared: its inbound and plain listeners are closed */
     atomic_ulong alive_ms;       /* shared: when the loop last turned */
+    struct histogram lag;        /* shared, see there: by how much the heartbeat was late */
     struct timer spread_timer;
     uint64_t spread_ends_ms; /* while it is armed: when the last one ends */
     struct timer accept_timer;

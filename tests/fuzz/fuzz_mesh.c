@@ -44,7 +44,7 @@ static const struct name_list anybody;
 
 static struct carrier *make(enum carrier_role role)
 {
-    return carrier_new(&means, credentials, role);
+    return carrier_new(&means, credentials, role, 0);
 }
 
 /* Bytes that no peer with a key has made. */

@@ -62,8 +62,8 @@ static struct pair pair_with(EVP_PKEY *key_of_web, EVP_PKEY *key_of_app)
     struct pair pair;
 
     assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, pair.fd), 0);
-    pair.dials = carrier_new(&means, web, CARRIER_DIALS);
-    pair.accepts = carrier_new(&means, app, CARRIER_ACCEPTS);
+    pair.dials = carrier_new(&means, web, CARRIER_DIALS, 0);
+    pair.accepts = carrier_new(&means, app, CARRIER_ACCEPTS, 0);
     assert_true(pair.dials && pair.accepts);
     credentials_unref(web);
     credentials_unref(app);
