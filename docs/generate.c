@@ -49,12 +49,15 @@ static void print_end_reasons(void)
     printf("# End reasons\n\n%s\n"
            "Every connection ends for one of these reasons. They are the `reason` label of "
            "`outrigger_connections_ended_total`,\n"
-           "the keys of `ended` in `/status`, and what the log says at level debug.\n\n"
-           "| reason | both sides are closed with | meaning |\n| --- | --- | --- |\n",
+           "the keys of `ended` in `/status`, and `reason` in the access log and in `/endings`.\n\n"
+           "| reason | both sides are closed with | `ended_by` | meaning |\n| --- | --- | --- | --- |\n",
            notice);
     for (enum end_reason reason = 0; reason < END_REASON_COUNT; reason++)
-        printf("| `%s` | %s | %s |\n", end_reason_name(reason),
-               end_reason_closing(reason) == TRANSPORT_CLOSE ? "FIN" : "RST", end_reason_meaning(reason));
+        printf("| `%s` | %s | %s | %s |\n", end_reason_name(reason),
+               end_reason_closing(reason) == TRANSPORT_CLOSE ? "FIN" : "RST",
+               end_reason_party(reason) == END_BY_EITHER ? "whoever finished first"
+                                                         : end_party_name(end_reason_party(reason)),
+               end_reason_meaning(reason));
 }
 
 static void print_tls_problems(void)

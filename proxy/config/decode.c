@@ -77,6 +77,7 @@ static int init_field(struct decode *decode, const struct field *field, void *ba
                                                                             : field->def;
         memcpy(at, &value, sizeof value);
         return 0;
+    case FIELD_NAME:
     case FIELD_PATH:
     case FIELD_TRUST_DOMAIN:
     case FIELD_TEXT:

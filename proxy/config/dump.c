@@ -128,6 +128,7 @@ static void dump_items(const struct field *field, const struct dumped_list *list
 /* Nothing to write: an empty list (the same as none), a feature that is off, no `defaults`. */
 static bool is_left_out(const struct field *field, const void *at)
 {
+    const struct host_address *endpoint;
     struct dumped_list list;
     uint64_t present;
 
@@ -138,6 +139,9 @@ static bool is_left_out(const struct field *field, const void *at)
     case FIELD_IDENTITY:
         memcpy(&present, at, sizeof present);
         return present == 0;
+    case FIELD_ENDPOINT:
+        endpoint = at;
+        return !endpoint->host && endpoint->address.family == AF_UNSPEC;
     case FIELD_CIDRS:
     case FIELD_PORTS:
     case FIELD_HOSTS:

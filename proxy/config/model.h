@@ -119,6 +119,52 @@ struct log_config {
     uint64_t format; /* enum log_format */
 };
 
+/* An address, or a name and a port. */
+struct host_address {
+    union sockaddr_any address; /* AF_UNSPEC with a name */
+    const char *host;           /* NULL with an address */
+    uint16_t port;              /* of the name */
+};
+
+enum access_log_filter {
+    ACCESS_LOG_NONE,
+    ACCESS_LOG_ERRORS, /* ends that were not meant */
+    ACCESS_LOG_ALL,
+};
+
+enum access_log_sink_type {
+    ACCESS_LOG_STDOUT,
+    ACCESS_LOG_FILE,
+    ACCESS_LOG_SYSLOG,
+};
+
+enum syslog_transport {
+    SYSLOG_UDP,
+    SYSLOG_TCP,
+    SYSLOG_TLS,
+};
+
+struct access_log_sink_config {
+    uint64_t type;               /* enum access_log_sink_type */
+    const char *path;            /* of a file; NULL: none */
+    struct host_address address; /* of a collector */
+    uint64_t transport;          /* enum syslog_transport; a unix socket has datagrams */
+    uint64_t facility;
+    const char *app_name;
+    const char *trust_bundle, *server_name; /* of TLS; NULL: none */
+    uint64_t buffer_bytes;
+};
+
+struct access_log_config {
+    uint64_t filter;      /* enum access_log_filter */
+    uint64_t sampling;    /* of ends that were meant, in hundredths of a percent */
+    uint64_t interval_ms; /* lines for connections that are open still; 0 = none */
+    struct {
+        struct access_log_sink_config *items; /* none: standard output */
+        size_t count;
+    } sinks;
+};
+
 struct admin_config {
     uint64_t port; /* 0: none */
 };
@@ -235,13 +281,6 @@ struct upstream_tls_config {
 struct inbound_tls_config {
     uint64_t mode; /* enum inbound_tls_mode */
     uint64_t detect_ms, handshake_timeout_ms;
-};
-
-/* An address, or a name and a port. */
-struct host_address {
-    union sockaddr_any address; /* AF_UNSPEC with a name */
-    const char *host;           /* NULL with an address */
-    uint16_t port;              /* of the name */
 };
 
 struct endpoint_config {
@@ -382,6 +421,7 @@ struct config {
     uint64_t workers; /* CONFIG_AUTO: from the processors at hand */
     const char *zone; /* the proxy's own; NULL: none */
     struct log_config log;
+    struct access_log_config access_log;
     struct admin_config admin;
     struct health_config health;
     struct control_config control;

@@ -117,6 +117,7 @@ static json_t *describe_default(const struct field *field)
         return json_string(text);
     case FIELD_BOOL:
         return json_boolean(field->def != 0);
+    case FIELD_NAME:
     case FIELD_TEXT:
     case FIELD_PATH:
     case FIELD_TRUST_DOMAIN:

@@ -18,3 +18,6 @@
 /* A cluster, and one without a name of its own: what one or more inbound ports use. In schema_cluster.c. */
 extern const struct section schema_cluster;
 extern const struct section schema_inbound_cluster;
+
+/* In schema_access_log.c. */
+extern const struct section schema_access_log;

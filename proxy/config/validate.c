@@ -9,6 +9,7 @@
 #include "base/macros.h"
 #include "base/suggest.h"
 #include "proxy/config/match_rules.h"
+#include "proxy/config/validate_access_log.h"
 #include "proxy/config/validate_match.h"
 #include "proxy/config/validate_place.h"
 #include "proxy/config/validate_tls.h"
@@ -393,6 +394,7 @@ int config_validate(const struct node *root, struct config *config, struct repor
     check_intercept(&validate);
     check_listeners(&validate);
     check_clusters(&validate);
+    validate_access_log(&validate);
     validate_tls(&validate);
     return validate_match_ties(&validate);
 }

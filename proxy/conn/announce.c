@@ -82,14 +82,8 @@ void announce_on_timer(struct conn *conn)
 
 union inet_address announce_client(const struct conn *conn)
 {
-    union inet_address client;
-    socklen_t length = sizeof client;
-
-    if (conn->announcement && conn->announcement->source.family != AF_UNSPEC)
-        return conn->announcement->source;
-    if (getpeername(conn->client.transport.fd, &client.any, &length) < 0)
-        client = (union inet_address){ 0 };
-    return client;
+    return conn->announcement && conn->announcement->source.family != AF_UNSPEC ? conn->announcement->source
+                                                                                : conn->peer;
 }
 
 /* Where the client was going: as announced, before it was redirected, or where it came in. */

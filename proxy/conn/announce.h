@@ -21,7 +21,7 @@ void announce_on_timer(struct conn *conn);
  */
 void announce_to_upstream(struct conn *conn);
 
-/* Who the client is: as it was announced, else its socket's address; AF_UNSPEC when that is gone. */
+/* Who the client is: as it was announced, else its socket's address. */
 union inet_address announce_client(const struct conn *conn);
 
 void announce_end(struct conn *conn);

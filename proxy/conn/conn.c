@@ -7,7 +7,6 @@
 #include <unistd.h>
 
 #include "base/clock.h"
-#include "base/log.h"
 #include "base/macros.h"
 #include "proxy/conn/announce.h"
 #include "proxy/conn/connect.h"
@@ -52,14 +51,14 @@ void conn_enter_cluster(struct conn *conn, struct cluster *cluster)
     counter_add(&conn->counters->opened, 1);
 }
 
-int conn_accept(struct worker *worker, struct snapshot *snapshot, const struct listener *listener, int fd,
-                uint64_t now_ms)
+int conn_accept(struct worker *worker, const struct mail *accepted, uint64_t now_ms)
 {
+    const struct listener *listener = accepted->listener;
     struct conn *conn = calloc(1, sizeof *conn);
 
     if (!conn) {
-        sockopt_reset_on_close(fd);
-        close(fd);
+        sockopt_reset_on_close(accepted->fd);
+        close(accepted->fd);
         return -ENOMEM;
     }
     conn->worker = worker;
@@ -68,12 +67,14 @@ int conn_accept(struct worker *worker, struct snapshot *snapshot, const struct l
     conn->started_ms = now_ms;
     conn->last_byte_ms = now_ms;
     conn->upstream.transport.fd = -1;
+    account_begin(conn);
     list_append(&worker->connections, &conn->in_worker);
-    transport_tcp_open(&conn->client.transport, fd, worker->base, relay_on_client, conn);
+    transport_tcp_open(&conn->client.transport, accepted->fd, worker->base, relay_on_client, conn);
     timeouts_init(conn);
-    conn->snapshot = snapshot;
-    if (snapshot != worker->snapshot)
-        snapshot_ref(snapshot);
+    conn->peer = accepted->client;
+    conn->snapshot = accepted->snapshot;
+    if (conn->snapshot != worker->snapshot)
+        snapshot_ref(conn->snapshot);
     conn->cluster = listener->cluster;
 
     if (!limits_acquire(&worker->shared->limits)) {
@@ -83,25 +84,6 @@ int conn_accept(struct worker *worker, struct snapshot *snapshot, const struct l
     conn->holds_limit = true;
     routing_begin(conn, listener);
     return 0;
-}
-
-static void log_end(const struct conn *conn, enum end_reason reason)
-{
-    static const struct spiffe_id none = { .text = "none", .length = 4 };
-    const struct spiffe_id *client = secure_client(conn), *endpoint = secure_endpoint(conn);
-    char original[SOCKADDR_TEXT_SIZE], upstream[SOCKADDR_TEXT_SIZE];
-
-    client = client ? client : &none;
-    endpoint = endpoint ? endpoint : &none;
-    if (!log_enabled(LOG_DEBUG))
-        return;
-    log_debug("connection ended: %s, cluster %s, state %s, original destination %s, endpoint %s, attempts %u, bytes to "
-              "upstream %lu, bytes to client %lu, client identity %.*s, endpoint identity %.*s",
-              end_reason_name(reason), conn->cluster->config->name, conn_state_name(conn->state),
-              sockaddr_format(&conn->original.any, original),
-              conn->target.endpoint ? sockaddr_format(&conn->target.endpoint->address.any, upstream) : "none",
-              conn->attempt + 1, (unsigned long)conn->to_upstream.pump.bytes, (unsigned long)conn->to_client.pump.bytes,
-              (int)client->length, client->text, (int)endpoint->length, endpoint->text);
 }
 
 /* A sidecar that was not told yet how it went. */
@@ -145,9 +127,9 @@ void conn_end(struct conn *conn, enum end_reason reason)
     enum transport_closing closing = end_reason_closing(reason);
     bool is_told = mesh_tell(&conn->client.transport, status_of(reason));
 
-    log_end(conn, reason);
     if (!conn->counters)
         conn_enter_cluster(conn, conn->cluster);
+    account_end(conn, reason, clock_now_ms());
     conn_move(conn, CONN_CLOSED);
     timers_cancel(&worker->timers, &conn->timer);
     transport_close(&conn->upstream.transport, closing);
@@ -163,7 +145,6 @@ void conn_end(struct conn *conn, enum end_reason reason)
     if (conn->holds_limit)
         limits_release(&worker->shared->limits);
     counter_add(&conn->counters->ended[reason], 1);
-    histogram_add(&conn->counters->duration, clock_now_ms() - conn->started_ms);
     atomic_fetch_sub_explicit(&worker->active, 1, memory_order_relaxed);
     if (conn->snapshot != worker->snapshot)
         snapshot_unref(conn->snapshot);

@@ -10,6 +10,7 @@
 
 #include "base/list.h"
 #include "base/sockaddr.h"
+#include "proxy/conn/account.h"
 #include "proxy/conn/conn_state.h"
 #include "proxy/conn/pump.h"
 #include "proxy/net/transport.h"
@@ -18,7 +19,7 @@
 #include "proxy/upstream/cluster.h"
 #include "proxy/worker/timers.h"
 
-struct listener;
+struct mail;
 struct snapshot;
 struct worker;
 
@@ -59,6 +60,8 @@ struct conn {
     struct side client, upstream;
     struct conn_direction to_upstream, to_client;
     struct timer timer;
+    struct account account;
+    union inet_address peer;     /* of the client's socket; who the client is: announce_client() */
     union inet_address original; /* where the client was going; AF_UNSPEC on plain listeners */
     bool transparent;            /* its socket has the original destination's address: the app gets the client's */
     uint16_t client_slot;        /* of its client's port; see transparent.h */
@@ -77,11 +80,10 @@ struct conn {
 
 /*
  * Takes over an accepted socket, which worker->active counts already. Whatever happens to it, it ends in conn_end().
- * `listener` is of `snapshot`, which may be another than the worker's when another worker has accepted.
- * Returns 0, or -ENOMEM when not even the connection's own memory was there; then `fd` is closed.
+ * `accepted` is borrowed; its snapshot may be another than the worker's when another worker has accepted.
+ * Returns 0, or -ENOMEM when not even the connection's own memory was there; then the socket is closed.
  */
-int conn_accept(struct worker *worker, struct snapshot *snapshot, const struct listener *listener, int fd,
-                uint64_t now_ms);
+int conn_accept(struct worker *worker, const struct mail *accepted, uint64_t now_ms);
 
 /* Moves to a legal successor. */
 void conn_move(struct conn *conn, enum conn_state state);

@@ -52,6 +52,7 @@ void connect_won(struct conn *conn, uint64_t now_ms)
     if (conn->target.endpoint)
         atomic_fetch_add_explicit(&conn->target.endpoint->connects, 1, memory_order_relaxed);
     conn->connected_ms = now_ms;
+    conn->account.connect_ms = (uint32_t)(now_ms - conn->started_ms);
     histogram_add(&conn->counters->connect, now_ms - conn->last_byte_ms);
     end_retry(conn);
     announce_to_upstream(conn);
@@ -144,6 +145,7 @@ void connect_count_failure(struct conn *conn, const struct attempt_target *targe
     char destination[SOCKADDR_TEXT_SIZE];
 
     counter_add(&conn->counters->connect_failures[cause], 1);
+    account_failure(conn, target, cause);
     if (cause == CONNECT_CAUSE_NO_DESCRIPTORS) {
         worker_pause_accepting(worker, error);
         return;

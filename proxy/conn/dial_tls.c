@@ -98,8 +98,8 @@ static int go_on_securely(struct conn *conn, const struct attempt_target *target
         atomic_store_explicit(&target->endpoint->speaks_mesh, true, memory_order_relaxed);
     if (r != -EAGAIN && r != -EPROTO && r != -ENOMEM) { /* what the status says is nothing of TLS */
         count(conn, TLS_PROBLEM_NONE);
-        histogram_add(&conn->worker->handshakes.duration[HANDSHAKE_DIALLED],
-                      now_ms - carrier_began_ms(transport->carrier));
+        conn->account.upstream_tls_ms = (uint32_t)(now_ms - carrier_began_ms(transport->carrier));
+        histogram_add(&conn->worker->handshakes.duration[HANDSHAKE_DIALLED], conn->account.upstream_tls_ms);
     }
     return r;
 }

@@ -149,8 +149,10 @@ static void leave_awaiting_reply(struct conn *conn, uint64_t now_ms)
     replay_free(conn->to_upstream.pump.replay, &worker->means.budget);
     conn->to_upstream.pump.replay = NULL;
     connect_answered(conn, now_ms);
-    if (conn->to_client.pump.bytes > 0)
-        histogram_add(&conn->counters->first_byte, now_ms - conn->connected_ms);
+    if (conn->to_client.pump.bytes > 0) {
+        conn->account.first_byte_ms = (uint32_t)(now_ms - conn->connected_ms);
+        histogram_add(&conn->counters->first_byte, conn->account.first_byte_ms);
+    }
     conn_move(conn, CONN_ESTABLISHED);
 }
 
@@ -250,6 +252,8 @@ static bool accept_result(struct conn *conn, struct side *source, struct side *s
     case PUMP_SOURCE_END:
         if (direction_from(conn, source)->flow == FLOW_OPEN)
             direction_from(conn, source)->flow = FLOW_ENDING;
+        if (conn->account.first_end == END_BY_EITHER)
+            conn->account.first_end = source == &conn->client ? END_BY_CLIENT : END_BY_UPSTREAM;
         return true;
     case PUMP_SOURCE_CUT:
         if (conn->state == CONN_CUTTING) { /* the cut side's last bytes have been read */

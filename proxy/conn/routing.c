@@ -16,14 +16,6 @@
 #include "proxy/net/original_dst.h"
 #include "proxy/worker/worker.h"
 
-static uint16_t client_port(const struct conn *conn)
-{
-    union inet_address client;
-    socklen_t length = sizeof client;
-
-    return getpeername(conn->client.transport.fd, &client.any, &length) < 0 ? 0 : sockaddr_port(&client.any);
-}
-
 /* See base/interception.h. */
 static bool is_probe(const struct conn *conn)
 {
@@ -32,7 +24,7 @@ static bool is_probe(const struct conn *conn)
     if (conn->direction == DIRECTION_INBOUND)
         return has_probe_port && interception_is_app_source(&conn->original.any);
     return interception_is_probe_address(&conn->original.any) ||
-           (has_probe_port && client_port(conn) == INTERCEPTION_PROBE_PORT);
+           (has_probe_port && sockaddr_port(&conn->peer.any) == INTERCEPTION_PROBE_PORT);
 }
 
 /* The answer to outrigger-init verify: that the proxy is here, where the probe was going, and how it is configured. */

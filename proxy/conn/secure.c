@@ -46,8 +46,8 @@ static void succeed(struct conn *conn, uint64_t now_ms)
         return;
     }
     count(conn, TLS_PROBLEM_NONE);
-    histogram_add(&conn->worker->handshakes.duration[HANDSHAKE_ACCEPTED],
-                  now_ms - carrier_began_ms(conn->client.transport.carrier));
+    conn->account.client_tls_ms = (uint32_t)(now_ms - carrier_began_ms(conn->client.transport.carrier));
+    histogram_add(&conn->worker->handshakes.duration[HANDSHAKE_ACCEPTED], conn->account.client_tls_ms);
     timers_cancel(&conn->worker->timers, &conn->timer);
     give_place(conn);
     conn->is_undecided = false;

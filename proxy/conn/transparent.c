@@ -51,25 +51,18 @@ static uint16_t slot_of(const union inet_address *client)
     return (uint16_t)(hash ^ hash >> 16);
 }
 
-static int get_client(const struct conn *conn, union inet_address *ret_client)
-{
-    socklen_t length = sizeof *ret_client;
-
-    return getpeername(conn->client.transport.fd, &ret_client->any, &length) < 0 ? -errno : 0;
-}
-
 bool transparent_begin(struct conn *conn, const struct listener *listener)
 {
     struct transparent_ports *ports = conn->worker->shared->transparent_ports;
-    union inet_address own, client;
+    union inet_address own;
     socklen_t length = sizeof own;
 
     if (!listener->transparent || getsockname(conn->client.transport.fd, &own.any, &length) < 0 ||
-        sockaddr_port(&own.any) == sockaddr_port(&listener->address.any) || get_client(conn, &client) < 0)
+        sockaddr_port(&own.any) == sockaddr_port(&listener->address.any))
         return false;
     conn->original = own;
     conn->transparent = true;
-    conn->client_slot = slot_of(&client);
+    conn->client_slot = slot_of(&conn->peer);
     atomic_fetch_add_explicit(&ports->counts[conn->client_slot], 1, memory_order_relaxed);
     return true;
 }
@@ -102,14 +95,12 @@ static bool choose_port(struct worker *worker, bool is_low, union inet_address *
 int transparent_dial(struct conn *conn, const struct sockaddr *destination, int *ret_fd, bool *ret_in_progress)
 {
     uint32_t mark = (uint32_t)conn->snapshot->config->intercept.inbound.tproxy_mark;
-    union inet_address client;
-    int r = get_client(conn, &client);
-    bool is_low;
+    union inet_address client = conn->peer;
+    bool is_low = sockaddr_port(&client.any) < MIDDLE_PORT;
 
-    if (r < 0)
-        return r;
-    is_low = sockaddr_port(&client.any) < MIDDLE_PORT;
     for (int i = 0; i < MOST_PORTS; i++) {
+        int r;
+
         if (!choose_port(conn->worker, is_low, &client))
             break;
         r = dialer_connect_as(destination, &client.any, mark, ret_fd, ret_in_progress);

@@ -13,6 +13,7 @@
 
 /* One connection at one moment. */
 struct connection_view {
+    uint64_t id; /* with the worker's number */
     enum direction direction;
     const char *state; /* static */
     char cluster[CONNECTION_VIEW_NAME];
@@ -27,3 +28,23 @@ struct connection_view {
 /* `total`: how many are open; the others were left out. */
 void connections_append_json(const struct connection_view *views, size_t count, size_t total, struct strbuf *text);
 void connections_append_text(const struct connection_view *views, size_t count, size_t total, struct strbuf *text);
+
+#define ENDINGS_MOST 32 /* of each worker, the newest */
+
+/* One that has ended, and was not meant to. */
+struct ending_view {
+    struct connection_view connection; /* as it was then */
+    double time_s;                     /* since the epoch */
+    enum end_reason reason;
+    enum end_party ended_by;
+};
+
+/* A worker's. */
+struct endings {
+    unsigned long count; /* so far; the last ENDINGS_MOST are here */
+    struct ending_view views[ENDINGS_MOST];
+};
+
+/* The newest first. */
+void endings_append_list_json(const struct ending_view *views, size_t count, struct strbuf *text);
+void endings_append_list_text(const struct ending_view *views, size_t count, struct strbuf *text);

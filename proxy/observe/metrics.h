@@ -12,6 +12,7 @@
 #include <stdint.h>
 
 #include "base/strbuf.h"
+#include "proxy/observe/access_log.h"
 #include "proxy/observe/identity_status.h"
 #include "proxy/observe/stats.h"
 #include "proxy/observe/status.h"
@@ -33,6 +34,7 @@ struct metrics_source {
     const struct status_configuration *configuration;
     const struct identity_status *identity;
     const struct stats *stats;
+    const struct access_log_counts *access_log;
     const struct metrics_row *rows; /* of `clusters`; set by metrics_append() */
     size_t row_count;
 };

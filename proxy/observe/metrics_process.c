@@ -102,6 +102,28 @@ static void append_started(const struct metrics_source *source, const char *name
     metrics_value(text, name, "", source->stats->started_s);
 }
 
+static const char *const sink_types[] = { [ACCESS_LOG_STDOUT] = "sink=\"stdout\"",
+                                          [ACCESS_LOG_FILE] = "sink=\"file\"",
+                                          [ACCESS_LOG_SYSLOG] = "sink=\"syslog\"" };
+
+static void append_access_log_lines(const struct metrics_source *source, const char *name, struct strbuf *text)
+{
+    for (size_t type = 0; type < ARRAY_SIZE(sink_types); type++)
+        metrics_count(text, name, sink_types[type], source->access_log->written[type]);
+}
+
+static void append_access_log_dropped(const struct metrics_source *source, const char *name, struct strbuf *text)
+{
+    metrics_count(text, name, "sink=\"all\"", source->access_log->dropped);
+    for (size_t type = 0; type < ARRAY_SIZE(sink_types); type++)
+        metrics_count(text, name, sink_types[type], source->access_log->lost[type]);
+}
+
+static void append_access_log_failing(const struct metrics_source *source, const char *name, struct strbuf *text)
+{
+    metrics_count(text, name, "", source->access_log->failing);
+}
+
 #define PREFIX "outrigger_"
 
 static const struct metric_family families[] = {
@@ -122,6 +144,13 @@ static const struct metric_family families[] = {
     { PREFIX "log_dropped_lines_total", "counter", "",
       "Lines of the log that were lost, since nobody read them or they could not be written.",
       append_dropped_log_lines },
+    { PREFIX "access_log_lines_total", "counter", "sink",
+      "Lines of the access log that were handed on, by type of sink.", append_access_log_lines },
+    { PREFIX "access_log_dropped_lines_total", "counter", "sink",
+      "Lines that a type of sink lost since it took nothing for too long; `all`: that came too fast for all of them.",
+      append_access_log_dropped },
+    { PREFIX "access_log_failing_sinks", "gauge", "", "Sinks of the access log that take nothing now.",
+      append_access_log_failing },
     { PREFIX "worker_connections_active", "gauge", "worker", "Connections of each worker.", append_worker_active },
     { PREFIX "worker_lag_seconds", "histogram", "worker, le",
       "By how much a timer of every second was late: how long the worker's loop was busy with something else.",

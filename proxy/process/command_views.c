@@ -103,12 +103,9 @@ static size_t gather(const struct process *process, struct connection_view *view
     return count;
 }
 
-void command_connections(void *owner, const struct http_request *request, struct http_response *response)
+/* Asks the workers. False: one does not answer, which the response says. */
+static bool make_listing(struct process *process, struct http_response *response)
 {
-    struct process *process = owner;
-    struct connection_view *views;
-    size_t count, total;
-
     if (is_listed(process)) { /* else workers still write the last one */
         atomic_store_explicit(&process->listing.awaited, process->workers_ready, memory_order_relaxed);
         for (unsigned i = 0; i < process->workers_ready; i++)
@@ -117,8 +114,19 @@ void command_connections(void *owner, const struct http_request *request, struct
     if (!process_await(process, is_listed)) {
         response->status = 503;
         strbuf_append(&response->body, "a worker is stuck\n");
-        return;
+        return false;
     }
+    return true;
+}
+
+void command_connections(void *owner, const struct http_request *request, struct http_response *response)
+{
+    struct process *process = owner;
+    struct connection_view *views;
+    size_t count, total;
+
+    if (!make_listing(process, response))
+        return;
     views = calloc((size_t)process->workers_ready * LISTING_MOST + 1, sizeof *views);
     if (!views) {
         response->status = 500;
@@ -131,6 +139,43 @@ void command_connections(void *owner, const struct http_request *request, struct
     else {
         response->content_type = JSON;
         connections_append_json(views, count, total, &response->body);
+    }
+    free(views);
+}
+
+static int compare_endings(const void *one, const void *other)
+{
+    const struct ending_view *a = one, *b = other;
+
+    return (a->time_s < b->time_s) - (a->time_s > b->time_s);
+}
+
+void command_endings(void *owner, const struct http_request *request, struct http_response *response)
+{
+    struct process *process = owner;
+    struct ending_view *views;
+    size_t count = 0;
+
+    if (!make_listing(process, response))
+        return;
+    views = calloc((size_t)process->workers_ready * ENDINGS_MOST + 1, sizeof *views);
+    if (!views) {
+        response->status = 500;
+        strbuf_append(&response->body, "out of memory\n");
+        return;
+    }
+    for (unsigned i = 0; i < process->workers_ready; i++) {
+        const struct endings *endings = &process->listing.endings[i];
+
+        for (unsigned long j = 0; j < MIN(endings->count, (unsigned long)ENDINGS_MOST); j++)
+            views[count++] = endings->views[j];
+    }
+    qsort(views, count, sizeof *views, compare_endings);
+    if (request->wants_text)
+        endings_append_list_text(views, count, &response->body);
+    else {
+        response->content_type = JSON;
+        endings_append_list_json(views, count, &response->body);
     }
     free(views);
 }
@@ -239,6 +284,7 @@ void command_metrics(void *owner, const struct http_request *request, struct htt
 {
     const struct process *process = owner;
     struct stats_worker workers[MOST_WORKERS];
+    struct access_log_counts access_log;
     struct identity_status identity;
     struct stats stats;
     struct metrics_source source = { .clusters = clusters_of(process),
@@ -246,11 +292,13 @@ void command_metrics(void *owner, const struct http_request *request, struct htt
                                      .now_ms = clock_now_ms(),
                                      .configuration = &process->reload.status,
                                      .identity = &identity,
-                                     .stats = &stats };
+                                     .stats = &stats,
+                                     .access_log = &access_log };
 
     (void)request;
     identity_describe(process, &identity);
     describe_process(process, workers, &stats);
+    access_log_count(process->shared.access_log, &access_log);
     response->content_type = PROMETHEUS;
     metrics_append(&source, &response->body);
 }

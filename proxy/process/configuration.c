@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/macros.h"
+#include "proxy/observe/access_log.h"
 #include "proxy/process/listeners.h"
 #include "proxy/process/process.h"
 #include "proxy/process/startup.h"
@@ -86,6 +87,12 @@ static void configure_log(const struct config *config, const struct config *befo
     log_configure((enum log_level)config->log.level, (enum log_format)config->log.format);
 }
 
+static void configure_access_log(struct process *process, const struct config *config)
+{
+    if (access_log_configure(process->shared.access_log, &config->access_log) < 0)
+        log_error("access log: no memory; its sinks stay as they were");
+}
+
 /* Nothing in here can fail, but for memory that some cluster would need for other endpoints: it keeps the old ones. */
 static int put_in_force(struct process *process, struct snapshot *snapshot, struct upstreams *upstreams,
                         struct credentials *credentials)
@@ -104,6 +111,7 @@ static int put_in_force(struct process *process, struct snapshot *snapshot, stru
     process->snapshot = snapshot;
     process->lifecycle.drain = &snapshot->config->drain;
     configure_log(snapshot->config, before ? before->config : NULL);
+    configure_access_log(process, snapshot->config);
     startup_set_limits(process, snapshot->config);
     identity_put_in_force(process, snapshot->config, credentials);
     atomic_store_explicit(&process->shared.snapshot, snapshot, memory_order_release);

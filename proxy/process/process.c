@@ -13,6 +13,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/macros.h"
+#include "proxy/observe/access_log.h"
 #include "proxy/process/commands.h"
 #include "proxy/process/configuration.h"
 #include "proxy/process/interception_check.h"
@@ -182,12 +183,24 @@ static void on_reload_signal(evutil_socket_t number, short what, void *argument)
     strbuf_done(&text);
 }
 
+static void on_reopen_signal(evutil_socket_t number, short what, void *argument)
+{
+    struct process *process = argument;
+
+    (void)number;
+    (void)what;
+    access_log_reopen(process->shared.access_log);
+}
+
 static int watch_signals(struct process *process)
 {
     static const struct {
         int number;
         event_callback_fn callback;
-    } signals[] = { { SIGTERM, on_end_signal }, { SIGINT, on_end_signal }, { SIGHUP, on_reload_signal } };
+    } signals[] = { { SIGTERM, on_end_signal },
+                    { SIGINT, on_end_signal },
+                    { SIGHUP, on_reload_signal },
+                    { SIGUSR1, on_reopen_signal } };
 
     signal(SIGPIPE, SIG_IGN);
     for (size_t i = 0; i < ARRAY_SIZE(signals); i++) {
@@ -302,6 +315,7 @@ static void end(struct process *process)
     free(process->control_path);
     for (unsigned i = 0; i < process->workers_ready; i++)
         worker_done(&process->shared.workers[i]);
+    access_log_free(process->shared.access_log);
     tell_endings(process);
     free(process->shared.workers);
     configuration_free_all(process);

@@ -50,7 +50,7 @@ struct process {
     uint64_t taker;              /* the client that was last given the sockets; 0: none */
     unsigned long taker_serial;  /* of the snapshot that had them */
     struct event lifecycle_tick; /* while draining */
-    struct event signals[3];
+    struct event signals[4];
     unsigned signal_count;
     uint64_t started_ms;
     char *control_path;      /* once it is ours */

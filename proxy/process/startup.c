@@ -12,6 +12,7 @@
 #include "base/macros.h"
 #include "proxy/conn/transparent.h"
 #include "proxy/net/listener.h"
+#include "proxy/observe/access_log.h"
 #include "proxy/process/process.h"
 #include "proxy/process/processors.h"
 #include "proxy/process/takeover.h"
@@ -30,11 +31,16 @@ static unsigned worker_count(const struct config *config)
 
 int startup_make_workers(struct process *process, const struct config *config)
 {
+    int r;
+
     process->shared.count = worker_count(config);
     process->shared.workers = calloc(process->shared.count, sizeof *process->shared.workers);
     cluster_registry_init(&process->clusters, process->shared.count);
     process->shared.listing = &process->listing;
-    return process->shared.workers ? listing_init(&process->listing, process->shared.count) : -ENOMEM;
+    if (!process->shared.workers)
+        return -ENOMEM;
+    r = access_log_new(process->shared.count, &process->shared.access_log);
+    return r < 0 ? r : listing_init(&process->listing, process->shared.count);
 }
 
 void startup_set_limits(struct process *process, const struct config *config)
@@ -148,6 +154,8 @@ int startup_start_workers(struct process *process)
         process->workers_ready++;
         r = worker_init(&shared->workers[i], i, shared);
     }
+    if (r == 0)
+        r = access_log_start(shared->access_log, &config->dns);
     for (unsigned i = 0; r == 0 && i < shared->count; i++)
         r = worker_start(&shared->workers[i]);
     return r;

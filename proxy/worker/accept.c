@@ -87,32 +87,31 @@ static struct worker *choose_worker(struct worker *worker)
     return mine > fewest + fewest / 10 + 8 ? least : worker;
 }
 
-static void begin_connection(struct worker *worker, struct snapshot *snapshot, const struct listener *listener, int fd,
-                             uint64_t now_ms)
+static void begin_connection(struct worker *worker, const struct mail *accepted, uint64_t now_ms)
 {
-    if (conn_accept(worker, snapshot, listener, fd, now_ms) == 0)
+    if (conn_accept(worker, accepted, now_ms) == 0)
         return;
     atomic_fetch_sub_explicit(&worker->active, 1, memory_order_relaxed);
     log_write_limited(LOG_ERROR, LOG_EVERY_MS, &worker->failure_logged_ms,
-                      "listener %s: a connection was dropped: no memory", listener->name);
+                      "listener %s: a connection was dropped: no memory", accepted->listener->name);
 }
 
 void accept_take_over(struct worker *worker, const struct mail *mail, uint64_t now_ms)
 {
-    begin_connection(worker, mail->snapshot, mail->listener, mail->fd, now_ms);
+    begin_connection(worker, mail, now_ms);
     snapshot_unref(mail->snapshot);
 }
 
-static void hand_out(struct listener_socket *socket, int fd, uint64_t now_ms)
+static void hand_out(struct listener_socket *socket, int fd, const union inet_address *client, uint64_t now_ms)
 {
     struct worker *worker = socket->worker;
     struct worker *chosen = worker->shared->count > 1 ? choose_worker(worker) : worker;
-    struct mail mail = { .fd = fd, .listener = socket->listener, .snapshot = worker->snapshot };
+    struct mail mail = { .fd = fd, .client = *client, .listener = socket->listener, .snapshot = worker->snapshot };
 
     /* Counted from here on, so that draining and the next choice see it on its way. */
     atomic_fetch_add_explicit(&chosen->active, 1, memory_order_relaxed);
     if (chosen == worker) {
-        begin_connection(worker, worker->snapshot, socket->listener, fd, now_ms);
+        begin_connection(worker, &mail, now_ms);
         return;
     }
     snapshot_ref(mail.snapshot);
@@ -121,7 +120,7 @@ static void hand_out(struct listener_socket *socket, int fd, uint64_t now_ms)
     snapshot_unref(mail.snapshot);
     atomic_fetch_sub_explicit(&chosen->active, 1, memory_order_relaxed);
     atomic_fetch_add_explicit(&worker->active, 1, memory_order_relaxed);
-    begin_connection(worker, worker->snapshot, socket->listener, fd, now_ms);
+    begin_connection(worker, &mail, now_ms);
 }
 
 /* Errors of one connection that is gone before it was accepted (accept(2)). */
@@ -151,10 +150,12 @@ static bool accept_some(struct listener_socket *socket, unsigned most)
     uint64_t now_ms = clock_now_ms();
 
     for (unsigned i = 0; i < most; i++) {
-        int fd = accept4(fd_of(socket), NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+        union inet_address client = { 0 };
+        socklen_t length = sizeof client;
+        int fd = accept4(fd_of(socket), &client.any, &length, SOCK_NONBLOCK | SOCK_CLOEXEC);
 
         if (fd >= 0) {
-            hand_out(socket, fd, now_ms);
+            hand_out(socket, fd, &client, now_ms);
             if (worker->accept_timer.place != TIMER_IDLE)
                 return false; /* there was no descriptor for its upstream */
             worker->accept_pause_ms = 0;

@@ -1,6 +1,7 @@
 #include "proxy/worker/adopt.h"
 
 #include "base/macros.h"
+#include "proxy/conn/account.h"
 #include "proxy/conn/authorize.h"
 #include "proxy/conn/conn.h"
 #include "proxy/tls/credentials.h"
@@ -65,6 +66,7 @@ void adopt_snapshot(struct worker *worker)
             authorize_again(worker);
     }
     worker->means.most_queued = now->config->limits.buffer_per_connection_bytes;
+    account_watch(worker);
     accept_begin(worker);
     atomic_store_explicit(&worker->adopted, now->serial, memory_order_release);
 }

@@ -1,52 +1,26 @@
 #include "proxy/worker/listing.h"
 
 #include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/clock.h"
 #include "base/macros.h"
-#include "proxy/conn/announce.h"
+#include "proxy/conn/account.h"
 #include "proxy/conn/conn.h"
-#include "proxy/conn/secure.h"
 #include "proxy/worker/worker.h"
 
 int listing_init(struct listing *listing, unsigned workers)
 {
     listing->views = calloc((size_t)workers * LISTING_MOST, sizeof *listing->views);
-    return listing->views ? 0 : -ENOMEM;
+    listing->endings = calloc(workers, sizeof *listing->endings);
+    return listing->views && listing->endings ? 0 : -ENOMEM;
 }
 
 void listing_done(struct listing *listing)
 {
     free(listing->views);
-}
-
-static void copy_identity(const struct spiffe_id *identity, char *text)
-{
-    if (identity)
-        snprintf(text, CONNECTION_VIEW_IDENTITY, "%.*s", (int)identity->length, identity->text);
-}
-
-static void describe(const struct conn *conn, uint64_t now_ms, struct connection_view *ret_view)
-{
-    *ret_view = (struct connection_view){
-        .direction = conn->direction,
-        .state = conn_state_name(conn->state),
-        .original = conn->original,
-        .age_ms = now_ms - MIN(conn->started_ms, now_ms),
-        .idle_ms = now_ms - MIN(conn->last_byte_ms, now_ms),
-        .bytes_to_upstream = conn->to_upstream.pump.bytes,
-        .bytes_to_client = conn->to_client.pump.bytes,
-        .attempts = conn->attempt + 1,
-        .worker = conn->worker->index,
-    };
-    snprintf(ret_view->cluster, sizeof ret_view->cluster, "%s", conn->cluster->config->name);
-    ret_view->client = announce_client(conn);
-    copy_identity(secure_client(conn), ret_view->client_identity);
-    copy_identity(secure_endpoint(conn), ret_view->endpoint_identity);
-    if (conn->target.endpoint)
-        ret_view->endpoint = conn->target.endpoint->address;
+    free(listing->endings);
 }
 
 void listing_fill(struct worker *worker)
@@ -58,9 +32,12 @@ void listing_fill(struct worker *worker)
 
     for (struct list_node *node = worker->connections.next; node != &worker->connections; node = node->next) {
         if (total++ < LISTING_MOST)
-            describe(CONTAINER_OF(node, struct conn, in_worker), now_ms, &views[count++]);
+            account_describe(CONTAINER_OF(node, struct conn, in_worker), now_ms, &views[count++]);
     }
     listing->count[worker->index] = count;
     listing->total[worker->index] = total;
+    listing->endings[worker->index].count = worker->endings.count;
+    memcpy(listing->endings[worker->index].views, worker->endings.views,
+           MIN(worker->endings.count, (unsigned long)ENDINGS_MOST) * sizeof *worker->endings.views);
     atomic_fetch_sub_explicit(&listing->awaited, 1, memory_order_release);
 }

@@ -1,6 +1,6 @@
 /*
- * A list of the connections there are, of all workers. The main thread asks, each worker fills in its part between two
- * turns.
+ * A list of the connections there are, and of those that ended last, of all workers. The main thread asks, each worker
+ * fills in its part between two turns.
  */
 #pragma once
 
@@ -17,6 +17,7 @@ struct listing {
     atomic_uint awaited;           /* workers whose part is not there yet */
     size_t count[64], total[64];   /* of each worker, as many as `workers` may be */
     struct connection_view *views; /* LISTING_MOST for each worker */
+    struct endings *endings;       /* of each worker */
 };
 
 /* Returns 0 or -ENOMEM. Thread: the main thread. */

@@ -6,6 +6,7 @@
 #include <stddef.h>
 
 #include "base/list.h"
+#include "base/sockaddr.h"
 
 struct listener;
 struct snapshot;
@@ -28,6 +29,7 @@ enum mail_command {
 /* An accepted socket to take over. */
 struct mail {
     int fd;
+    union inet_address client;
     const struct listener *listener; /* that it came in on */
     struct snapshot *snapshot;       /* the listener's; the mail is one of its users */
 };

@@ -14,6 +14,7 @@
 #include "base/list.h"
 #include "base/random.h"
 #include "proxy/conn/pump.h"
+#include "proxy/observe/connections.h"
 #include "proxy/observe/counters.h"
 #include "proxy/observe/identity_status.h"
 #include "proxy/policy/limits.h"
@@ -31,6 +32,7 @@ struct worker_shared {
     struct transparent_ports *transparent_ports; /* in mode tproxy, else NULL */
     struct listing *listing;                     /* see listing.h */
     struct credential_slot credentials;
+    struct access_log *access_log;
     struct worker *workers;
     unsigned count;
 };
@@ -62,7 +64,11 @@ struct worker {
     struct timer spread_timer;
     uint64_t spread_ends_ms; /* while it is armed: when the last one ends */
     struct timer accept_timer;
-    uint64_t accept_pause_ms; /* the last pause; 0: accepting works */
+    uint64_t accept_pause_ms;   /* the last pause; 0: accepting works */
+    uint64_t last_id;           /* of its connections */
+    struct endings endings;     /* not meant, the last ones */
+    struct event account_event; /* access_log.interval */
+    unsigned account_part;
     unsigned long famine_logged_ms;
     unsigned long failure_logged_ms, tls_logged_ms;
 };
