@@ -108,14 +108,15 @@ static void arm_deadline(struct client *client)
     event_add(client->deadline, &time);
 }
 
-static void send_answer(struct client *client, int status, const char *content_type, const char *body, size_t length,
-                        bool keep_alive)
+static void send_answer(struct client *client, int status, const char *content_type, const char *headers,
+                        const char *body, size_t length, bool keep_alive)
 {
     struct evbuffer *output = bufferevent_get_output(client->stream);
 
     evbuffer_add_printf(
-        output, "HTTP/1.1 %d %s\r\nContent-Type: %s\r\nContent-Length: %zu\r\nCache-Control: no-store\r\n%s\r\n",
-        status, status_text(status), content_type, length, keep_alive ? "" : "Connection: close\r\n");
+        output, "HTTP/1.1 %d %s\r\nContent-Type: %s\r\nContent-Length: %zu\r\nCache-Control: no-store\r\n%s%s\r\n",
+        status, status_text(status), content_type, length, headers ? headers : "",
+        keep_alive ? "" : "Connection: close\r\n");
     evbuffer_add(output, body, length);
     if (!keep_alive) {
         client->closing = true;
@@ -125,7 +126,7 @@ static void send_answer(struct client *client, int status, const char *content_t
 
 static void refuse(struct client *client, int status, const char *problem)
 {
-    send_answer(client, status, "text/plain; charset=utf-8", problem, strlen(problem), false);
+    send_answer(client, status, "text/plain; charset=utf-8", NULL, problem, strlen(problem), false);
 }
 
 static void answer(struct client *client, const struct http_head *head, const char *body)
@@ -156,8 +157,8 @@ static void answer(struct client *client, const struct http_head *head, const ch
     if (strbuf_failed(&response.body))
         refuse(client, 500, "the answer is too large\n");
     else
-        send_answer(client, response.status, response.content_type, response.body.text, response.body.length,
-                    head->keep_alive);
+        send_answer(client, response.status, response.content_type, response.headers, response.body.text,
+                    response.body.length, head->keep_alive);
     strbuf_done(&response.body);
 }
 

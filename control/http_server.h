@@ -35,6 +35,7 @@ struct http_request {
 struct http_response {
     int status;
     const char *content_type; /* static; text/plain at first */
+    const char *headers;      /* static; further lines, each with its end; NULL: none */
     struct strbuf body;
 };
 

@@ -64,9 +64,10 @@ static json_t *describe_cluster(struct cluster *cluster)
             json_array_append_new(traffic, describe_direction(&sum, direction));
     }
     described = json_pack(
-        "{s:s, s:s, s:i, s:i, s:o, s:o, s:s, s:o, s:o}", "name", cluster->config->name, "discovery",
+        "{s:s, s:s, s:i, s:o, s:i, s:o, s:o, s:s, s:o, s:o}", "name", cluster->config->name, "discovery",
         discovery_names[cluster->config->discovery], "active",
-        (int)atomic_load_explicit(&cluster->state->active, memory_order_relaxed), "pending",
+        (int)atomic_load_explicit(&cluster->state->active, memory_order_relaxed), "max_connections",
+        json_count(cluster->config->circuit_breaker.max_connections), "pending",
         (int)atomic_load_explicit(&cluster->state->pending.count, memory_order_relaxed), "pending_overflows",
         json_count(atomic_load_explicit(&cluster->state->pending_overflows, memory_order_relaxed)), "retry_overflows",
         json_count(atomic_load_explicit(&cluster->state->retry_overflows, memory_order_relaxed)), "faults", faults.text,

@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/macros.h"
+#include "proxy/observe/dashboard/dashboard.h"
 #include "proxy/process/command_clusters.h"
 #include "proxy/process/command_views.h"
 #include "proxy/process/process.h"
@@ -134,7 +135,26 @@ static void run_quit(void *owner, const struct http_request *request, struct htt
     strbuf_append(&response->body, "draining, then ending\n");
 }
 
+static void run_dashboard(void *owner, const struct http_request *request, struct http_response *response)
+{
+    (void)owner;
+    (void)request;
+    response->headers = dashboard_headers();
+    if (!response->headers) {
+        response->status = 500;
+        strbuf_append(&response->body, "out of memory\n");
+        return;
+    }
+    response->content_type = "text/html; charset=utf-8";
+    dashboard_append(&response->body);
+}
+
 static const struct control_command commands[] = {
+    { .method = "GET",
+      .path = "/",
+      .permission = CONTROL_READ,
+      .run = run_dashboard,
+      .summary = "The dashboard, a page for browsers" },
     { .method = "GET",
       .path = "/healthz/ready",
       .permission = CONTROL_READ,
