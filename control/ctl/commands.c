@@ -40,25 +40,36 @@ int ctl_log_level(const struct ctl_options *options)
     return ctl_ask_and_print(options, "POST", "/log-level", options->command[0]);
 }
 
-int ctl_authz(const struct ctl_options *options)
+/* Asks for `path` with the words `key=value` as its query. `what` is how it is called in a complaint. */
+static int ask_with_words(const struct ctl_options *options, const char *path, char **words, const char *what)
 {
-    char path[1024] = "/authorization?";
-    size_t length = strlen(path);
+    char asked[1024];
+    size_t length = (size_t)snprintf(asked, sizeof asked, "%s?", path);
 
-    if (!options->command[0] || strcmp(options->command[0], "explain") != 0 || !options->command[1]) {
-        fprintf(stderr, "outriggerctl: authz explain port=PORT [source=ADDRESS] [identity=SPIFFE-ID]\n");
-        return CTL_USAGE;
-    }
-    for (char **word = options->command + 1; *word; word++) {
-        int size = snprintf(path + length, sizeof path - length, "%s&", *word);
+    for (char **word = words; *word; word++) {
+        int size = snprintf(asked + length, sizeof asked - length, "%s&", *word);
 
-        if (strpbrk(*word, " &?\t\r\n") || !strchr(*word, '=') || size < 0 || (size_t)size >= sizeof path - length) {
-            fprintf(stderr, "outriggerctl: authz explain: \"%.80s\" is neither port=, source= nor identity=\n", *word);
+        if (strpbrk(*word, " &?\t\r\n") || !strchr(*word, '=') || size < 0 || (size_t)size >= sizeof asked - length) {
+            fprintf(stderr, "outriggerctl: %s: \"%.80s\" is not of the form KEY=VALUE\n", what, *word);
             return CTL_USAGE;
         }
         length += (size_t)size;
     }
-    return ctl_ask_and_print(options, "GET", path, "");
+    return ctl_ask_and_print(options, "GET", asked, "");
+}
+
+int ctl_authz(const struct ctl_options *options)
+{
+    if (!options->command[0] || strcmp(options->command[0], "explain") != 0 || !options->command[1]) {
+        fprintf(stderr, "outriggerctl: authz explain port=PORT [source=ADDRESS] [identity=SPIFFE-ID]\n");
+        return CTL_USAGE;
+    }
+    return ask_with_words(options, "/authorization", options->command + 1, "authz explain");
+}
+
+int ctl_connections(const struct ctl_options *options)
+{
+    return ask_with_words(options, "/connections", options->command, "connections");
 }
 
 static int change_endpoint(const struct ctl_options *options, const char *verb)

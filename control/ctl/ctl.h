@@ -17,6 +17,7 @@ struct ctl_options {
     const char *socket_path;
     bool json;
     uint64_t timeout_ms, interval_ms;
+    bool has_timeout; /* it was given */
     bool start_on_timeout, quit, wait;
     char **command; /* the words behind the subcommand and its options; NULL-terminated */
 };
@@ -28,6 +29,8 @@ int ctl_drain(const struct ctl_options *options);
 int ctl_quit(const struct ctl_options *options);
 int ctl_copy(const struct ctl_options *options);
 int ctl_top(const struct ctl_options *options);
+int ctl_trace(const struct ctl_options *options);
+int ctl_connections(const struct ctl_options *options);
 int ctl_log_level(const struct ctl_options *options);
 int ctl_authz(const struct ctl_options *options);
 int ctl_eject(const struct ctl_options *options);

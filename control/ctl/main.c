@@ -59,10 +59,23 @@ static const struct subcommand subcommands[] = {
       .method = "GET",
       .path = "/clusters" },
     { .name = "connections",
+      .arguments = "[cluster=NAME] [id=ID] [direction=outbound|inbound|listener] [state=STATE] [client=ADDRESS] "
+                   "[endpoint=ADDRESS] [age=5s] [idle=5s]",
+      .help = "show the connections that are open, the oldest 1000 of each worker, or those of them that match; of an "
+              "address its beginning will do, age and idle are at least so long",
+      .words = UINT_MAX,
+      .run = ctl_connections },
+    { .name = "endings",
       .arguments = "",
-      .help = "show the connections that are open, the oldest 1000 of each worker",
+      .help = "show the last connections that ended in a way that was not meant, and why",
       .method = "GET",
-      .path = "/connections" },
+      .path = "/endings" },
+    { .name = "trace",
+      .arguments = "[--timeout 1m] CLUSTER|CONNECTION",
+      .help = "show what a cluster's connections, or one connection, do, step by step, until interrupted",
+      .waits = true,
+      .words = 1,
+      .run = ctl_trace },
     { .name = "config",
       .arguments = "",
       .help = "show the configuration in force with all its defaults",
@@ -70,7 +83,9 @@ static const struct subcommand subcommands[] = {
       .path = "/config" },
     { .name = "top",
       .arguments = "[--interval 1s]",
-      .help = "show rates of each cluster, again and again, until interrupted",
+      .help =
+          "show rates of clusters and endpoints and why connections ended, again and again, until interrupted; on a "
+          "terminal keys sort and filter",
       .polls = true,
       .run = ctl_top },
     { .name = "reload",
@@ -207,7 +222,7 @@ static int parse_subcommand(const struct subcommand *subcommand, int argc, char 
                               : subcommand->runs))
             return usage("that option does not belong to", subcommand->name);
         if (option == 't')
-            r = parse_duration("timeout", optarg, &options->timeout_ms);
+            r = parse_duration("timeout", optarg, &options->timeout_ms), options->has_timeout = true;
         else if (option == 'i')
             r = parse_duration("interval", optarg, &options->interval_ms);
         else if (option == 'o')

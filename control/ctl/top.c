@@ -1,201 +1,213 @@
-/* `top`: what passes now, as rates between two looks at /metrics. */
+/* `top`: what passes now. On a terminal a page that changes, with keys; else one page after the other, as plain text.
+ */
 #include <errno.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
+#include <termios.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "base/macros.h"
-#include "base/units.h"
-#include "control/ctl/client.h"
 #include "control/ctl/ctl.h"
+#include "control/ctl/top_look.h"
+#include "control/ctl/top_view.h"
 
-#define REQUEST_TIMEOUT_MS 5000
-#define MOST_ROWS          200 /* further ones are left out, and said to be */
-#define LABEL_SIZE         80
+#define ALTERNATE_SCREEN "\033[?1049h\033[?25l"
+#define USUAL_SCREEN     "\033[?25h\033[?1049l"
+#define TO_THE_TOP       "\033[H\033[J"
 
-enum column { OPENED, ENDED, FROM_CLIENT, FROM_UPSTREAM, RETRIES, FAILURES, ACTIVE, COLUMN_COUNT };
+static const char help[] = "q quit, s sort by the next column, n by name, / filter, e endpoints, r reasons, p pause";
 
-/* One direction of one cluster. */
-struct row {
-    char direction[16], cluster[LABEL_SIZE];
-    double values[COLUMN_COUNT];
+struct top {
+    const struct ctl_options *options;
+    struct top_look looks[2];
+    unsigned turn;
+    struct top_choice choice;
+    struct termios usual;
+    bool is_terminal, has_keys, is_paused, is_typing, ends;
+    char hint[200];
 };
 
-struct look {
-    struct row rows[MOST_ROWS];
-    size_t count, left_out;
-    double seconds; /* when */
-    char state[32];
-};
+static volatile sig_atomic_t was_told_to_end;
 
-static const struct {
-    const char *name, *label; /* a family, and what must stand among its labels */
-    enum column column;
-} families[] = {
-    { "outrigger_connections_opened_total", "", OPENED },
-    { "outrigger_connections_ended_total", "", ENDED },
-    { "outrigger_connections_active", "", ACTIVE },
-    { "outrigger_received_bytes_total", "from=\"client\"", FROM_CLIENT },
-    { "outrigger_received_bytes_total", "from=\"upstream\"", FROM_UPSTREAM },
-    { "outrigger_retries_total", "", RETRIES },
-    { "outrigger_connect_failures_total", "", FAILURES },
-};
+static void on_ending(int number)
+{
+    (void)number;
+    was_told_to_end = 1;
+}
 
-static double now_seconds(void)
+static void begin_terminal(struct top *top)
+{
+    struct termios raw;
+
+    top->has_keys = isatty(STDIN_FILENO) && tcgetattr(STDIN_FILENO, &top->usual) == 0;
+    if (top->has_keys) {
+        raw = top->usual;
+        raw.c_lflag &= ~(tcflag_t)(ICANON | ECHO);
+        tcsetattr(STDIN_FILENO, TCSANOW, &raw);
+    }
+    fputs(ALTERNATE_SCREEN, stdout);
+}
+
+static void end_terminal(const struct top *top)
+{
+    fputs(USUAL_SCREEN, stdout);
+    fflush(stdout);
+    if (top->has_keys)
+        tcsetattr(STDIN_FILENO, TCSANOW, &top->usual);
+}
+
+static void make_hint(struct top *top)
+{
+    if (top->is_typing)
+        snprintf(top->hint, sizeof top->hint, "filter by name: %s_", top->choice.filter);
+    else if (top->has_keys)
+        snprintf(top->hint, sizeof top->hint, "%sby %s%s%s; %s", top->is_paused ? "PAUSED; " : "",
+                 top_view_sort_name(top->choice.sort), top->choice.filter[0] ? ", filter " : "", top->choice.filter,
+                 help);
+    else
+        top->hint[0] = '\0';
+    top->choice.hint = top->hint;
+}
+
+static void show(struct top *top)
+{
+    struct winsize size = { 0 };
+
+    if (top->is_terminal) {
+        if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0) {
+            top->choice.width = size.ws_col;
+            top->choice.height = size.ws_row;
+        }
+        make_hint(top);
+        fputs(TO_THE_TOP, stdout);
+    }
+    top_view_print(&top->looks[(top->turn + 1) % 2], &top->looks[top->turn % 2], &top->choice, stdout);
+}
+
+/* A letter of the filter. */
+static void type(struct top *top, char key)
+{
+    size_t length = strlen(top->choice.filter);
+
+    if (key == '\n' || key == '\r')
+        top->is_typing = false;
+    else if (key == 0x1b) {
+        top->is_typing = false;
+        top->choice.filter[0] = '\0';
+    } else if ((key == 0x7f || key == '\b') && length > 0)
+        top->choice.filter[length - 1] = '\0';
+    else if (key > ' ' && key < 0x7f && length + 1 < sizeof top->choice.filter) {
+        top->choice.filter[length] = key;
+        top->choice.filter[length + 1] = '\0';
+    }
+}
+
+static void press(struct top *top, char key)
+{
+    if (top->is_typing) {
+        type(top, key);
+        return;
+    }
+    switch (key) {
+    case 'q':
+        top->ends = true;
+        break;
+    case 's':
+        top->choice.sort = (top->choice.sort + 1) % (TOP_COLUMN_COUNT + 1);
+        break;
+    case 'n':
+        top->choice.sort = TOP_COLUMN_COUNT;
+        break;
+    case '/':
+        top->choice.filter[0] = '\0';
+        top->is_typing = true;
+        break;
+    case 'e':
+        top->choice.hides_endpoints = !top->choice.hides_endpoints;
+        break;
+    case 'r':
+        top->choice.hides_reasons = !top->choice.hides_reasons;
+        break;
+    case 'p':
+        top->is_paused = !top->is_paused;
+        break;
+    default:
+        break;
+    }
+}
+
+static uint64_t now_ms(void)
 {
     struct timespec now;
 
     clock_gettime(CLOCK_MONOTONIC, &now);
-    return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
+    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
 }
 
-/* Copies the value of a label; "" when it is not there. Names of clusters need no escapes. */
-static void copy_label(const char *labels, const char *name, char *value, size_t size)
+/* Until it is time for the next look: keys are answered at once. */
+static void wait_and_answer(struct top *top)
 {
-    const char *at = strstr(labels, name);
+    uint64_t end_ms = now_ms() + top->options->interval_ms;
 
-    value[0] = '\0';
-    if (at)
-        snprintf(value, size, "%.*s", (int)strcspn(at + strlen(name), "\""), at + strlen(name));
-}
+    while (!was_told_to_end && !top->ends && now_ms() < end_ms) {
+        struct pollfd poll_fd = { .fd = top->has_keys ? STDIN_FILENO : -1, .events = POLLIN };
+        char keys[64];
+        ssize_t n;
 
-static struct row *find_row(struct look *look, const char *direction, const char *cluster)
-{
-    struct row *row;
-
-    for (size_t i = 0; i < look->count; i++) {
-        if (strcmp(look->rows[i].direction, direction) == 0 && strcmp(look->rows[i].cluster, cluster) == 0)
-            return &look->rows[i];
-    }
-    if (look->count == MOST_ROWS) {
-        look->left_out++;
-        return NULL;
-    }
-    row = &look->rows[look->count++];
-    *row = (struct row){ 0 };
-    snprintf(row->direction, sizeof row->direction, "%s", direction);
-    snprintf(row->cluster, sizeof row->cluster, "%s", cluster);
-    return row;
-}
-
-/* `name{labels} value` */
-static void take_line(struct look *look, char *line)
-{
-    char *labels = strchr(line, '{'), *value = labels ? strstr(labels, "} ") : NULL, direction[16], cluster[LABEL_SIZE];
-    struct row *row;
-
-    if (!value)
-        return;
-    *labels++ = '\0';
-    *value = '\0';
-    for (size_t i = 0; i < ARRAY_SIZE(families); i++) {
-        if (strcmp(line, families[i].name) != 0 || !strstr(labels, families[i].label))
+        if (poll(&poll_fd, 1, (int)MIN(end_ms - now_ms(), (uint64_t)86400000)) <= 0)
             continue;
-        copy_label(labels, "direction=\"", direction, sizeof direction);
-        copy_label(labels, "cluster=\"", cluster, sizeof cluster);
-        row = find_row(look, direction, cluster);
-        if (row)
-            row->values[families[i].column] += strtod(value + 2, NULL);
+        n = read(STDIN_FILENO, keys, sizeof keys);
+        if (n <= 0)
+            top->has_keys = false; /* nobody can press any more */
+        for (ssize_t i = 0; i < n; i++)
+            press(top, keys[i]);
+        show(top);
     }
 }
 
-/* Returns CTL_DONE, or the exit code after saying why. */
-static int take_look(const struct ctl_options *options, struct look *look)
+static int run(struct top *top, char *problem, size_t size)
 {
-    struct client_answer answer;
-    char *line, *rest;
-    int r = client_request(options->socket_path, "GET", "/metrics", "text/plain", "", REQUEST_TIMEOUT_MS, &answer);
+    int r = top_look_take(top->options, &top->looks[0], problem, size);
 
-    if (r < 0) {
-        fprintf(stderr, "outriggerctl: no proxy answers on %s: %s\n", options->socket_path, strerror(-r));
-        return CTL_UNREACHABLE;
+    if (r == CTL_DONE && top->is_terminal)
+        begin_terminal(top);
+    while (r == CTL_DONE) {
+        wait_and_answer(top);
+        if (was_told_to_end || top->ends)
+            break;
+        if (top->is_paused)
+            continue;
+        r = top_look_take(top->options, &top->looks[(top->turn + 1) % 2], problem, size);
+        if (r != CTL_DONE)
+            break;
+        top->turn++;
+        show(top);
+        if (ferror(stdout))
+            r = CTL_NO;
     }
-    if (answer.status != 200) {
-        fprintf(stderr, "outriggerctl: %s", answer.body);
-        free(answer.body);
-        return CTL_NO;
-    }
-    look->count = look->left_out = 0;
-    look->seconds = now_seconds();
-    strcpy(look->state, strstr(answer.body, "\noutrigger_ready 1\n") ? "ready" : "not ready");
-    rest = answer.body;
-    while ((line = strsep(&rest, "\n"))) {
-        if (line[0] != '#')
-            take_line(look, line);
-    }
-    free(answer.body);
-    return CTL_DONE;
-}
-
-static void print_rate(double rate)
-{
-    printf(rate < 10 ? " %9.1f" : " %9.0f", rate);
-}
-
-static void print_bytes(double rate)
-{
-    char text[UNITS_TEXT_SIZE];
-
-    printf(" %9s/s", units_format_rounded_size((uint64_t)(rate > 0 ? rate : 0), text));
-}
-
-static void print_looks(struct look *before, struct look *now)
-{
-    double seconds = now->seconds - before->seconds;
-
-    printf("outrigger: %s\n\n%-9s %-24s %7s %9s %9s %11s %11s %9s %9s\n", now->state, "DIRECTION", "CLUSTER", "ACTIVE",
-           "OPENED/s", "ENDED/s", "FROM CLIENT", "FROM UPSTR.", "RETRIES/s", "FAILED/s");
-    for (size_t i = 0; i < now->count; i++) {
-        const struct row *row = &now->rows[i];
-        const struct row *old = find_row(before, row->direction, row->cluster);
-        double rates[COLUMN_COUNT];
-
-        for (int column = 0; column < COLUMN_COUNT; column++)
-            rates[column] = old && seconds > 0 ? (row->values[column] - old->values[column]) / seconds : 0;
-        printf("%-9s %-24.24s %7.0f", row->direction, row->cluster, row->values[ACTIVE]);
-        print_rate(rates[OPENED]);
-        print_rate(rates[ENDED]);
-        print_bytes(rates[FROM_CLIENT]);
-        print_bytes(rates[FROM_UPSTREAM]);
-        print_rate(rates[RETRIES]);
-        print_rate(rates[FAILURES]);
-        printf("\n");
-    }
-    if (now->count == 0)
-        printf("no connection so far\n");
-    if (now->left_out > 0)
-        printf("more than %d clusters have traffic; the rest is left out\n", MOST_ROWS);
-    printf("\n");
-    fflush(stdout);
+    if (top->is_terminal)
+        end_terminal(top);
+    return r;
 }
 
 int ctl_top(const struct ctl_options *options)
 {
-    static struct look looks[2];
-    struct timespec pause = { .tv_sec = (time_t)(options->interval_ms / 1000),
-                              .tv_nsec = (long)(options->interval_ms % 1000 * 1000000) };
-    bool is_terminal = isatty(STDOUT_FILENO);
-    sigset_t ending;
-    int r = take_look(options, &looks[0]);
+    static struct top top;
+    const struct sigaction ending = { .sa_handler = on_ending };
+    char problem[512] = "";
+    int r;
 
-    sigemptyset(&ending);
-    sigaddset(&ending, SIGINT);
-    sigaddset(&ending, SIGTERM);
-    sigprocmask(SIG_BLOCK, &ending, NULL);
-    for (unsigned turn = 1; r == CTL_DONE; turn++) {
-        if (sigtimedwait(&ending, NULL, &pause) > 0)
-            return CTL_DONE;
-        r = take_look(options, &looks[turn % 2]);
-        if (r != CTL_DONE)
-            break;
-        if (is_terminal)
-            printf("\033[H\033[J"); /* to the corner, and clear */
-        print_looks(&looks[(turn + 1) % 2], &looks[turn % 2]);
-        if (ferror(stdout))
-            return CTL_NO;
-    }
+    top = (struct top){ .options = options, .is_terminal = isatty(STDOUT_FILENO) };
+    sigaction(SIGINT, &ending, NULL);
+    sigaction(SIGTERM, &ending, NULL);
+    sigaction(SIGHUP, &ending, NULL);
+    r = run(&top, problem, sizeof problem);
+    if (problem[0] != '\0')
+        fprintf(stderr, "outriggerctl: %s", problem);
     return r;
 }

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/log.h"
 #include "base/macros.h"
 #include "proxy/conn/announce.h"
 #include "proxy/conn/conn.h"
@@ -138,6 +139,23 @@ static bool has_line(struct worker *worker, enum end_reason reason)
            (config->sampling == WHOLE || random_below(&worker->random, WHOLE) < config->sampling);
 }
 
+static void log_end(const struct conn *conn, enum end_reason reason)
+{
+    static const struct spiffe_id none = { .text = "none", .length = 4 };
+    const struct spiffe_id *client = secure_client(conn), *endpoint = secure_endpoint(conn);
+    char original[SOCKADDR_TEXT_SIZE], upstream[SOCKADDR_TEXT_SIZE];
+
+    client = client ? client : &none;
+    endpoint = endpoint ? endpoint : &none;
+    log_debug("connection ended: %s, cluster %s, state %s, original destination %s, endpoint %s, attempts %u, bytes to "
+              "upstream %lu, bytes to client %lu, client identity %.*s, endpoint identity %.*s",
+              end_reason_name(reason), conn->cluster->config->name, conn_state_name(conn->state),
+              sockaddr_format(&conn->original.any, original),
+              conn->target.endpoint ? sockaddr_format(&conn->target.endpoint->address.any, upstream) : "none",
+              conn->attempt + 1, (unsigned long)conn->to_upstream.pump.bytes, (unsigned long)conn->to_client.pump.bytes,
+              (int)client->length, client->text, (int)endpoint->length, endpoint->text);
+}
+
 static void remember(struct conn *conn, enum end_reason reason, uint64_t now_ms)
 {
     struct endings *endings = &conn->worker->endings;
@@ -151,6 +169,8 @@ static void remember(struct conn *conn, enum end_reason reason, uint64_t now_ms)
 
 void account_end(struct conn *conn, enum end_reason reason, uint64_t now_ms)
 {
+    if (log_enabled(LOG_DEBUG))
+        log_end(conn, reason);
     histogram_add(&conn->counters->duration, now_ms - conn->started_ms);
     if (end_reason_is_abnormal(reason))
         remember(conn, reason, now_ms);

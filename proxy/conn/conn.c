@@ -16,6 +16,7 @@
 #include "proxy/conn/replay.h"
 #include "proxy/conn/routing.h"
 #include "proxy/conn/secure.h"
+#include "proxy/conn/tell.h"
 #include "proxy/conn/timeouts.h"
 #include "proxy/conn/transparent.h"
 #include "proxy/net/sockopt.h"
@@ -41,6 +42,8 @@ const char *conn_state_name(enum conn_state state)
 void conn_move(struct conn *conn, enum conn_state state)
 {
     assert(state == CONN_CLOSED ? conn->state != CONN_CLOSED : (states[conn->state].successors & (1u << state)) != 0);
+    if (state != CONN_CLOSED)
+        tell_move(conn, state);
     conn->state = state;
 }
 
@@ -130,6 +133,7 @@ void conn_end(struct conn *conn, enum end_reason reason)
     if (!conn->counters)
         conn_enter_cluster(conn, conn->cluster);
     account_end(conn, reason, clock_now_ms());
+    tell_end(conn, reason);
     conn_move(conn, CONN_CLOSED);
     timers_cancel(&worker->timers, &conn->timer);
     transport_close(&conn->upstream.transport, closing);

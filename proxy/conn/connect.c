@@ -19,6 +19,7 @@
 #include "proxy/conn/pending.h"
 #include "proxy/conn/relay.h"
 #include "proxy/conn/replay.h"
+#include "proxy/conn/tell.h"
 #include "proxy/conn/timeouts.h"
 #include "proxy/net/sockopt.h"
 #include "proxy/tls/mesh.h"
@@ -150,9 +151,10 @@ void connect_count_failure(struct conn *conn, const struct attempt_target *targe
         worker_pause_accepting(worker, error);
         return;
     }
+    sockaddr_format(dial_destination(conn, target), destination);
+    tell_failure(conn, destination, what);
     log_write_limited(LOG_INFO, LOG_EVERY_MS, &worker->failure_logged_ms, "cluster %s: attempt %u at %s failed: %s",
-                      conn->cluster->config->name, conn->attempt + 1,
-                      sockaddr_format(dial_destination(conn, target), destination), what);
+                      conn->cluster->config->name, conn->attempt + 1, destination, what);
 }
 
 static void close_attempt(struct conn *conn)

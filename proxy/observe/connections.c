@@ -92,6 +92,10 @@ void connections_append_text(const struct connection_view *views, size_t count, 
 
 void endings_append_list_text(const struct ending_view *views, size_t count, struct strbuf *text)
 {
+    if (count == 0) {
+        strbuf_append(text, "no connection has ended in a way that was not meant\n");
+        return;
+    }
     strbuf_printf(text, "%-12s %-10s %-9s %-20s %-20s %-8s %-24s %-24s %8s\n", "TIME", "ID", "DIRECTION", "CLUSTER",
                   "REASON", "BY", "CLIENT", "ENDPOINT", "AGE");
     for (size_t i = 0; i < count; i++) {
@@ -110,6 +114,4 @@ void endings_append_list_text(const struct ending_view *views, size_t count, str
                       end_party_name(views[i].ended_by), format_address(&view->client.any, client),
                       format_address(to, endpoint), age);
     }
-    if (count == 0)
-        strbuf_append(text, "no connection has ended in a way that was not meant\n");
 }

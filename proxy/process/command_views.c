@@ -12,6 +12,7 @@
 #include "base/log.h"
 #include "base/macros.h"
 #include "base/units.h"
+#include "proxy/observe/connection_filter.h"
 #include "proxy/observe/metrics.h"
 #include "proxy/observe/stats.h"
 #include "proxy/observe/status.h"
@@ -88,16 +89,21 @@ static bool is_listed(const struct process *process)
     return atomic_load_explicit(&process->listing.awaited, memory_order_acquire) == 0;
 }
 
-/* The workers' parts one behind the other. */
-static size_t gather(const struct process *process, struct connection_view *views, size_t *ret_total)
+/* The workers' parts one behind the other, as far as they match. *ret_total: of all that there are. */
+static size_t gather(const struct process *process, const struct connection_filter *filter,
+                     struct connection_view *views, size_t *ret_total)
 {
     const struct listing *listing = &process->listing;
     size_t count = 0;
 
     *ret_total = 0;
     for (unsigned i = 0; i < process->workers_ready; i++) {
-        for (size_t j = 0; j < listing->count[i]; j++)
-            views[count++] = listing->views[i * LISTING_MOST + j];
+        for (size_t j = 0; j < listing->count[i]; j++) {
+            const struct connection_view *view = &listing->views[i * LISTING_MOST + j];
+
+            if (connection_filter_matches(filter, view))
+                views[count++] = *view;
+        }
         *ret_total += listing->total[i];
     }
     return count;
@@ -122,9 +128,16 @@ static bool make_listing(struct process *process, struct http_response *response
 void command_connections(void *owner, const struct http_request *request, struct http_response *response)
 {
     struct process *process = owner;
+    struct connection_filter filter;
     struct connection_view *views;
     size_t count, total;
+    char problem[192];
 
+    if (!connection_filter_parse(request->query, &filter, problem, sizeof problem)) {
+        response->status = 400;
+        strbuf_printf(&response->body, "%s\n", problem);
+        return;
+    }
     if (!make_listing(process, response))
         return;
     views = calloc((size_t)process->workers_ready * LISTING_MOST + 1, sizeof *views);
@@ -133,7 +146,7 @@ void command_connections(void *owner, const struct http_request *request, struct
         strbuf_append(&response->body, "out of memory\n");
         return;
     }
-    count = gather(process, views, &total);
+    count = gather(process, &filter, views, &total);
     if (request->wants_text)
         connections_append_text(views, count, total, &response->body);
     else {

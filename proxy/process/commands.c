@@ -10,6 +10,7 @@
 #include "base/macros.h"
 #include "proxy/observe/dashboard/dashboard.h"
 #include "proxy/process/command_clusters.h"
+#include "proxy/process/command_trace.h"
 #include "proxy/process/command_views.h"
 #include "proxy/process/process.h"
 #include "proxy/process/takeover.h"
@@ -191,8 +192,10 @@ static const struct control_command commands[] = {
       .path = "/connections",
       .permission = CONTROL_READ,
       .run = command_connections,
-      .summary = "The connections that are open, of each worker the oldest 1000",
-      .statuses = "503 a worker is stuck",
+      .summary =
+          "The connections that are open, of each worker the oldest 1000; `?cluster=`, `id=`, `direction=`, `state=`, "
+          "`client=` and `endpoint=` (an address or its beginning), `age=`, `idle=` (at least) choose among them",
+      .statuses = "400 the query is not understood\n503 a worker is stuck",
       .answers_json = true },
     { .method = "GET",
       .path = "/endings",
@@ -270,6 +273,15 @@ static const struct control_command commands[] = {
       .summary = "For `outrigger --takeover`: lets go of the sockets, and ends with the last connection or at "
                  "takeover.timeout",
       .statuses = "409 the process is ending, or this connection was not given the sockets" },
+    { .method = "POST",
+      .path = "/trace",
+      .permission = CONTROL_CHANGE,
+      .run = command_trace,
+      .summary =
+          "What the connections of a cluster, or one of them, have done since the last time this was asked: a line or "
+          "a JSON object each. Whoever does not ask for three seconds watches no more",
+      .body = "session=NUMBER CLUSTER|CONNECTION; without a name: the end",
+      .statuses = "400 the body is not understood\n409 another session watches" },
     { .method = "POST",
       .path = "/log-level",
       .permission = CONTROL_CHANGE,

@@ -14,6 +14,7 @@
 #include "base/log.h"
 #include "base/macros.h"
 #include "proxy/observe/access_log.h"
+#include "proxy/process/command_trace.h"
 #include "proxy/process/commands.h"
 #include "proxy/process/configuration.h"
 #include "proxy/process/interception_check.h"
@@ -247,6 +248,7 @@ static int start(struct process *process, const struct process_task *task)
     reload_init(process, task->config_path, &task->seen);
     identity_init(process);
     commands_init(process);
+    command_trace_init(process);
     r = watch_signals(process);
     if (r == 0)
         r = startup_make_workers(process, config);
@@ -320,6 +322,7 @@ static void end(struct process *process)
     free(process->shared.workers);
     configuration_free_all(process);
     identity_done(process);
+    command_trace_done(process);
     listing_done(&process->listing);
     dns_resolver_free(process->resolver);
     cluster_registry_done(&process->clusters);

@@ -10,6 +10,7 @@
 #include "control/readiness.h"
 #include "control/server.h"
 #include "proxy/config/config.h"
+#include "proxy/observe/trace.h"
 #include "proxy/process/identity.h"
 #include "proxy/process/lifecycle.h"
 #include "proxy/process/reload.h"
@@ -42,6 +43,8 @@ struct process {
     struct identity identity;
     struct health_tls health_tls;
     struct listing listing;
+    struct trace trace;
+    struct event trace_forgotten;
     struct control_server_config commands;
     struct http_server *control, *health, *admin;
     struct control_socket control_sockets[MOST_CONTROL_SOCKETS];

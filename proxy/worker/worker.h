@@ -33,6 +33,7 @@ struct worker_shared {
     struct listing *listing;                     /* see listing.h */
     struct credential_slot credentials;
     struct access_log *access_log;
+    struct trace *trace; /* see there */
     struct worker *workers;
     unsigned count;
 };

@@ -44,7 +44,7 @@ def test_connections_are_listed(plain, serve):
     assert one["bytes_from_client"] == 1 and one["bytes_from_upstream"] == 1 and one["attempts"] == 1
     assert 0 <= one["idle_seconds"] <= one["age_seconds"] < 5
     table = ctl(proxy, "connections").stdout.splitlines()
-    assert len(table) == 4 and table[0].startswith("DIRECTION CLUSTER") and "established" in table[1]
+    assert len(table) == 4 and table[0].startswith("ID         DIRECTION CLUSTER") and "established" in table[1]
     for client in clients:
         client.close()
     eventually(lambda: json.loads(proxy.request("GET", "/connections")[1])["total"] == 0, what="none")
@@ -420,7 +420,7 @@ def test_every_key_is_documented(plain, serve):
         documented = set(re.findall(r"[a-z_]+", " ".join(re.findall(r"`([^`]*)`", file.read()))))
     proxy, port = plain([serve(echo).port])
     client = served(port)
-    for path in ("/status", "/clusters", "/connections", "/stats"):
+    for path in ("/status", "/clusters", "/connections", "/stats", "/endings"):
         missing = set(keys_of(json.loads(proxy.request("GET", path)[1]))) - documented
         assert not missing, (path, missing)
     client.close()
@@ -432,7 +432,7 @@ def test_every_documented_request_is_there(plain, serve):
         paths = json.load(file)["paths"]
     server = serve(echo)
     proxy, _ = plain([server.port])
-    bodies = {"/log-level": "debug", "/endpoints/{cluster}/{verb}": f"127.0.0.1:{server.port}"}
+    bodies = {"/log-level": "debug", "/trace": "session=1 test", "/endpoints/{cluster}/{verb}": f"127.0.0.1:{server.port}"}
     for path, item in paths.items():
         for method, operation in item.items():
             if path in ("/quit", "/takeover", "/takeover/done"):  # see test_takeover.py
