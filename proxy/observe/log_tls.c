@@ -12,7 +12,7 @@ struct log_tls {
     int waits_for; /* SSL_ERROR_WANT_… */
 };
 
-static bool expect(SSL *ssl, const char *server_name)
+static bool expect(SSL *ssl, char *server_name)
 {
     unsigned char address[16];
 
@@ -21,7 +21,7 @@ static bool expect(SSL *ssl, const char *server_name)
     return SSL_set1_host(ssl, server_name) == 1 && SSL_set_tlsext_host_name(ssl, server_name) == 1;
 }
 
-struct log_tls *log_tls_new(int fd, const char *trust_bundle, const char *server_name, const char **ret_problem)
+struct log_tls *log_tls_new(int fd, const char *trust_bundle, char *server_name, const char **ret_problem)
 {
     struct log_tls *tls = calloc(1, sizeof *tls);
     SSL_CTX *context = SSL_CTX_new(TLS_client_method());

@@ -12,8 +12,11 @@
 
 struct log_tls;
 
-/* On a connected descriptor, which stays the caller's. NULL: *ret_problem says why, static. */
-struct log_tls *log_tls_new(int fd, const char *trust_bundle, const char *server_name, const char **ret_problem);
+/*
+ * On a connected descriptor, which stays the caller's; the name is not changed (OpenSSL's macro drops `const`).
+ * NULL: *ret_problem says why, static.
+ */
+struct log_tls *log_tls_new(int fd, const char *trust_bundle, char *server_name, const char **ret_problem);
 void log_tls_free(struct log_tls *tls);
 
 /* 0 when it is done, -EAGAIN, or -EPROTO: *ret_problem says why, static. */
