@@ -145,9 +145,9 @@ def test_every_connection_has_its_line_and_only_one(serve, start, tmp_path):
     """With both workers at it: as many lines of each reason as the client has seen, none lost, none twice."""
     path = tmp_path / "access.log"
     it = Seeded(serve, start, 5, access_log={"filter": "all", "sinks": [{"type": "file", "path": str(path), "buffer": "64MiB"}]})
-    it.run(2000)
+    it.run(int(os.environ.get("OUTRIGGER_SEEDED_CONNECTIONS", "2000")))
     played = sum(it.expected[reason] for reason in ("completed", "client_reset", "upstream_reset", "refused"))
-    eventually(lambda: len(path.read_text().splitlines()) >= played, what="all lines")
+    eventually(lambda: len(path.read_text().splitlines()) >= played, what="all lines", timeout=30)
     lines = [json.loads(line) for line in path.read_text().splitlines()]
     assert len(lines) == played and len({line["id"] for line in lines}) == played
     for reason, name in (("completed", "completed"), ("client_reset", "client_reset"), ("upstream_reset", "upstream_reset"), ("refused", "connect_refused")):
