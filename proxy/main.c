@@ -1,9 +1,11 @@
 /* outrigger: arguments only. */
 #include <errno.h>
+#include <fcntl.h>
 #include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "proxy/config/config.h"
 #include "proxy/process/process.h"
@@ -103,6 +105,15 @@ static int with_config(const char *path, const char *takeover_path, enum action 
     return r;
 }
 
+/* What is closed would become something else's, and a line of a log would be written into it. */
+static void open_standard_descriptors(void)
+{
+    for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++) {
+        if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", O_RDWR) < 0)
+            _exit(1);
+    }
+}
+
 int main(int argc, char **argv)
 {
     static const struct option options[] = {
@@ -115,6 +126,7 @@ int main(int argc, char **argv)
     const char *path = NULL, *takeover_path = NULL;
     int option;
 
+    open_standard_descriptors();
     while ((option = getopt_long(argc, argv, "c:h", options, NULL)) != -1) {
         switch (option) {
         case 'c':

@@ -221,8 +221,9 @@ static int parse_subcommand(const struct subcommand *subcommand, int argc, char 
               : option == 'w' ? subcommand->may_wait
                               : subcommand->runs))
             return usage("that option does not belong to", subcommand->name);
+        options->has_timeout |= option == 't';
         if (option == 't')
-            r = parse_duration("timeout", optarg, &options->timeout_ms), options->has_timeout = true;
+            r = parse_duration("timeout", optarg, &options->timeout_ms);
         else if (option == 'i')
             r = parse_duration("interval", optarg, &options->interval_ms);
         else if (option == 'o')

@@ -144,6 +144,8 @@ enum syslog_transport {
     SYSLOG_TLS,
 };
 
+#define SYSLOG_LOCAL0 16 /* RFC 5424, 6.2.1 */
+
 struct access_log_sink_config {
     uint64_t type;               /* enum access_log_sink_type */
     const char *path;            /* of a file; NULL: none */

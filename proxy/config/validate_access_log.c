@@ -1,8 +1,11 @@
 #include "proxy/config/validate_access_log.h"
 
 #include <stdio.h>
+#include <string.h>
 
 #include "base/macros.h"
+
+#define ALL_OF_THEM 10000 /* hundredths of a percent */
 
 static bool has_address(const struct access_log_sink_config *sink)
 {
@@ -23,6 +26,9 @@ static void check_sink(const struct validate *validate, const struct access_log_
         { is_syslog && !has_address(sink), "type", "syslog needs address" },
         { !is_syslog && has_address(sink), "address", "has no effect; it belongs to type: syslog" },
         { !is_syslog && sink->transport != SYSLOG_UDP, "transport", "has no effect; it belongs to type: syslog" },
+        { !is_syslog && sink->facility != SYSLOG_LOCAL0, "facility", "has no effect; it belongs to type: syslog" },
+        { !is_syslog && strcmp(sink->app_name, "outrigger") != 0, "app_name",
+          "has no effect; it belongs to type: syslog" },
         { is_syslog && is_unix && sink->transport != SYSLOG_UDP, "transport",
           "a unix socket has datagrams; leave transport out" },
         { is_tls && !sink->trust_bundle, "transport", "tls needs trust_bundle" },
@@ -43,6 +49,10 @@ void validate_access_log(const struct validate *validate)
 {
     const struct access_log_config *access_log = &validate->config->access_log;
 
+    if (access_log->filter != ACCESS_LOG_ALL && access_log->interval_ms > 0)
+        validate_complain(validate, "access_log.interval", "has no effect without filter: all");
+    if (access_log->filter != ACCESS_LOG_ALL && access_log->sampling != ALL_OF_THEM)
+        validate_complain(validate, "access_log.sampling", "has no effect without filter: all");
     if (access_log->interval_ms > 0 && access_log->interval_ms < 1000)
         validate_complain(validate, "access_log.interval", "too short; allowed: 0, or 1s to 24h");
     for (size_t i = 0; i < access_log->sinks.count; i++)

@@ -54,7 +54,7 @@ static void copy_identity(const struct spiffe_id *identity, char *text)
 
 static unsigned attempts_of(const struct conn *conn)
 {
-    return conn->state < CONN_CONNECTING && conn->attempt == 0 && !conn->target.endpoint ? 0 : conn->attempt + 1;
+    return conn->account.has_dialled ? conn->attempt + 1 : 0;
 }
 
 void account_describe(const struct conn *conn, uint64_t now_ms, struct connection_view *ret_view)

@@ -26,7 +26,8 @@ struct account {
     uint64_t id;                                                        /* the worker's first is 1 */
     uint32_t connect_ms, first_byte_ms, client_tls_ms, upstream_tls_ms; /* ACCESS_NEVER: not yet */
     enum end_party first_end;                                           /* END_BY_EITHER: neither side has finished */
-    struct account_failures *failures;                                  /* NULL: none */
+    bool has_dialled;
+    struct account_failures *failures; /* NULL: none */
 };
 
 /* A new connection of the worker's. */

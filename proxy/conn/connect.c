@@ -99,6 +99,7 @@ static int attempt(struct conn *conn, uint64_t now_ms)
 
     conn_move(conn, CONN_CONNECTING);
     conn->last_byte_ms = now_ms;
+    conn->account.has_dialled = true;
     r = dial_begin(conn, &conn->target, &fd, &in_progress);
     if (r < 0)
         return r;

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -94,8 +95,9 @@ static void change_sets(struct access_log *log)
 
             if (!old || strcmp(old->key, next->sinks[i]->key) != 0)
                 continue;
-            before->sinks[j] = next->sinks[i];
+            log_sink_free(next->sinks[i]);
             next->sinks[i] = old;
+            before->sinks[j] = NULL;
             break;
         }
         log_sink_begin(next->sinks[i], &log->means);
@@ -264,6 +266,16 @@ void access_log_reopen(struct access_log *log)
     wake(log);
 }
 
+/* A file on a disk that hangs, or a terminal of somebody else's, may keep the thread for ever. */
+static bool has_ended(struct access_log *log)
+{
+    struct timespec until;
+
+    clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_sec += 2 * LAST_MS / 1000;
+    return pthread_timedjoin_np(log->thread, NULL, &until) == 0;
+}
+
 void access_log_free(struct access_log *log)
 {
     if (!log)
@@ -271,7 +283,10 @@ void access_log_free(struct access_log *log)
     if (log->is_started) {
         atomic_store(&log->ends, true);
         wake(log);
-        pthread_join(log->thread, NULL);
+        if (!has_ended(log)) {
+            log_error("access log: a sink hangs; it is left behind");
+            return; /* with all that it has */
+        }
     }
     set_free(atomic_exchange(&log->next, NULL));
     set_free(log->set);
@@ -290,7 +305,8 @@ void access_log_free(struct access_log *log)
 void access_log_write(struct access_log *log, unsigned worker, const char *line, size_t length, bool is_abnormal)
 {
     log_ring_put(&log->rings[worker], line, length, is_abnormal);
-    if (atomic_load(&log->is_asleep) && atomic_exchange(&log->is_asleep, false))
+    if ((atomic_load(&log->is_asleep) && atomic_exchange(&log->is_asleep, false)) ||
+        log_ring_is_filling(&log->rings[worker])) /* it lingers */
         wake(log);
 }
 

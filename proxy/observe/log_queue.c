@@ -30,12 +30,10 @@ static bool make_room(struct log_queue *queue, size_t length)
         memmove(queue->bytes, queue->bytes + queue->begin, used);
         queue->begin = 0;
         queue->end = used;
-        if (used + length <= queue->capacity / 2) /* else the next ones would be moved again and again */
-            return true;
     }
-    while (capacity < used + length)
+    while (capacity / 2 < used + length) /* half of it stays free, or the next ones would be moved again and again */
         capacity *= 2;
-    if (capacity == queue->capacity)
+    if (capacity <= queue->capacity)
         return true;
     bytes = realloc(queue->bytes, capacity);
     if (!bytes)

@@ -55,6 +55,16 @@ bool log_ring_put(struct log_ring *ring, const char *line, size_t length, bool i
     return true;
 }
 
+bool log_ring_is_filling(struct log_ring *ring)
+{
+    bool was = ring->was_half_full;
+
+    ring->was_half_full = atomic_load_explicit(&ring->put, memory_order_relaxed) -
+                              atomic_load_explicit(&ring->taken, memory_order_relaxed) >
+                          LOG_RING_SIZE / 2;
+    return ring->was_half_full && !was;
+}
+
 size_t log_ring_take(struct log_ring *ring, char *line, bool *ret_is_abnormal)
 {
     size_t taken = atomic_load_explicit(&ring->taken, memory_order_relaxed);

@@ -11,12 +11,13 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define LOG_RING_SIZE (256 * 1024)
+#define LOG_RING_SIZE (1024 * 1024)
 
 struct log_ring {
     char *bytes;                    /* untouched, it costs nothing */
     _Alignas(64) atomic_size_t put; /* bytes so far */
     uint64_t lines, dropped;
+    bool was_half_full; /* whoever puts has said so */
     _Alignas(64) atomic_size_t taken;
 };
 
@@ -26,6 +27,9 @@ void log_ring_done(struct log_ring *ring);
 
 /* At most ACCESS_LINE_SIZE bytes. `is_abnormal` comes out with it. Returns false when it was dropped. */
 bool log_ring_put(struct log_ring *ring, const char *line, size_t length, bool is_abnormal);
+
+/* For whoever puts: whether it has become over half full, once each time. */
+bool log_ring_is_filling(struct log_ring *ring);
 
 /* The oldest line; returns its length, 0 when there is none. `line` has room for ACCESS_LINE_SIZE bytes. */
 size_t log_ring_take(struct log_ring *ring, char *line, bool *ret_is_abnormal);

@@ -73,27 +73,39 @@ void log_sink_begin(struct log_sink *sink, struct log_writer_means *means)
 
 void log_sink_add(struct log_sink *sink, const char *line, size_t length, bool is_abnormal)
 {
-    if (!sink->ops->add(sink, line, length, is_abnormal))
-        log_sink_dropped(sink, 1);
+    if (sink->ops->add(sink, line, length, is_abnormal))
+        return;
+    sink->ops->flush(sink);
+    if (sink->ops->add(sink, line, length, is_abnormal))
+        return;
+    log_sink_dropped(sink, 1);
+    log_sink_fails(sink, "it does not take what there is; lines are dropped");
 }
 
 void log_sink_fails(struct log_sink *sink, const char *what)
 {
-    if (!sink->is_failing) {
+    unsigned long told_ms = sink->told_ms;
+
+    if (!sink->is_failing)
         atomic_fetch_add_explicit(&sink->means->failing, 1, memory_order_relaxed);
-        sink->told_ms = 0;
-    }
     sink->is_failing = true;
     log_write_limited(LOG_WARNING, TELL_EVERY_MS, &sink->told_ms, "access log: %s: %s", sink->name, what);
+    sink->was_told |= sink->told_ms != told_ms;
+}
+
+void log_sink_rests(struct log_sink *sink)
+{
+    if (sink->is_failing)
+        atomic_fetch_sub_explicit(&sink->means->failing, 1, memory_order_relaxed);
+    sink->is_failing = false;
 }
 
 void log_sink_works(struct log_sink *sink)
 {
-    if (!sink->is_failing)
-        return;
-    sink->is_failing = false;
-    atomic_fetch_sub_explicit(&sink->means->failing, 1, memory_order_relaxed);
-    log_info("access log: %s: takes lines again", sink->name);
+    log_sink_rests(sink);
+    if (sink->was_told)
+        log_info("access log: %s: takes lines again", sink->name);
+    sink->was_told = false;
 }
 
 void log_sink_wrote(struct log_sink *sink, unsigned long lines)

@@ -45,8 +45,8 @@ struct log_sink {
     enum access_log_sink_type type;
     struct log_writer_means *means; /* NULL until log_sink_begin() */
     struct log_queue queue;
-    bool is_failing;
-    unsigned long told_ms; /* when the log was last told that it fails */
+    bool is_failing, was_told; /* told: that it fails, and not yet that it works again */
+    unsigned long told_ms;     /* when the log was last told that it fails */
 };
 
 /* Opens nothing yet. Returns 0, -ENOMEM, or another negative errno: that was logged. */
@@ -61,6 +61,7 @@ void log_sink_add(struct log_sink *sink, const char *line, size_t length, bool i
 /* For the implementations. `what` says what fails, once in a while; or that it takes lines (again). */
 void log_sink_fails(struct log_sink *sink, const char *what);
 void log_sink_works(struct log_sink *sink);
+void log_sink_rests(struct log_sink *sink); /* there is nothing to take, so nothing fails */
 void log_sink_wrote(struct log_sink *sink, unsigned long lines);
 void log_sink_dropped(struct log_sink *sink, unsigned long lines);
 int log_sink_init(struct log_sink *sink, const struct log_sink_ops *ops, const struct access_log_sink_config *config);

@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -23,9 +24,10 @@
 
 struct file_sink {
     struct log_sink sink;
-    char *path;                 /* NULL: standard output */
-    int fd;                     /* -1: not open */
-    bool is_regular, is_broken; /* broken: a part of a line stands at its end */
+    char *path; /* NULL: standard output */
+    int fd;     /* -1: not open */
+    bool is_regular, is_socket;
+    bool is_broken; /* a part of a line stands at its end */
     dev_t device;
     ino_t inode;
     uint64_t looked_ms;
@@ -51,9 +53,22 @@ static void close_file(struct file_sink *file)
 {
     if (event_initialized(&file->writable))
         event_del(&file->writable);
-    if (file->fd >= 0 && file->path)
+    if (file->fd >= 0 && file->fd != STDOUT_FILENO)
         close(file->fd);
     file->fd = -1;
+}
+
+/*
+ * Standard output is shared with others, so its flags stay as they are: a pipe or a terminal is opened once more, to
+ * have one that never blocks. Where that is not allowed (another user's pipe) poll(2) is asked before each line.
+ */
+static int open_stdout(mode_t mode)
+{
+    int fd = -1;
+
+    if (S_ISFIFO(mode) || S_ISCHR(mode))
+        fd = open("/proc/self/fd/1", O_WRONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+    return fd < 0 ? STDOUT_FILENO : fd;
 }
 
 static int open_file(struct file_sink *file)
@@ -65,12 +80,13 @@ static int open_file(struct file_sink *file)
         fd = open(file->path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NONBLOCK | O_NOCTTY, FILE_MODE);
     if (fd < 0 || fstat(fd, &about) < 0)
         return -errno;
-    file->fd = fd;
+    file->fd = file->path ? fd : open_stdout(about.st_mode);
     file->is_regular = S_ISREG(about.st_mode);
+    file->is_socket = S_ISSOCK(about.st_mode);
     file->is_broken = false;
     file->device = about.st_dev;
     file->inode = about.st_ino;
-    event_assign(&file->writable, file->sink.means->base, fd, EV_WRITE, on_event, file);
+    event_assign(&file->writable, file->sink.means->base, file->fd, EV_WRITE, on_event, file);
     return 0;
 }
 
@@ -144,6 +160,12 @@ static void lose(struct file_sink *file, size_t length, int error)
     log_queue_consume(&file->sink.queue, length);
 }
 
+static ssize_t write_bytes(const struct file_sink *file, const char *bytes, size_t length)
+{
+    return file->is_socket ? send(file->fd, bytes, length, MSG_DONTWAIT | MSG_NOSIGNAL)
+                           : write(file->fd, bytes, length);
+}
+
 /* Writes once. Returns whether there may be more to write. */
 static bool write_some(struct file_sink *file)
 {
@@ -151,9 +173,9 @@ static bool write_some(struct file_sink *file)
     size_t length = next_length(file), written;
     ssize_t n;
 
-    if (file->is_broken && write(file->fd, "\n", 1) == 1)
+    if (file->is_broken && write_bytes(file, "\n", 1) == 1)
         file->is_broken = false;
-    n = write(file->fd, log_queue_front(queue), length);
+    n = write_bytes(file, log_queue_front(queue), length);
     if (n < 0 && (errno == EAGAIN || errno == EINTR)) {
         event_add(&file->writable, NULL);
         return false;
@@ -215,6 +237,7 @@ static void reopen(struct log_sink *sink)
         return;
     close_file(file);
     file->looked_ms = 0;
+    look(file);
     flush(sink);
 }
 

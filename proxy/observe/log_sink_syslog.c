@@ -25,9 +25,10 @@
 #define CONNECT_MS      5000 /* a connection, with its handshake */
 #define KEEPALIVE_MS    15000
 #define DEAD_MS         30000
-#define QUIET_MS        3000 /* datagrams go well when nothing was heard of a loss for so long */
+#define QUIET_MS        3000 /* it works when nothing has gone wrong for so long */
 #define MOST_A_WRITE    (64 * 1024)
 #define HEAD_SIZE       512
+#define MOST_ADDRESSES  16
 
 enum syslog_state {
     SYSLOG_IDLE,
@@ -50,7 +51,11 @@ struct syslog_sink {
     int fd;
     struct log_tls *tls;
     size_t sent; /* of the first message in the queue, which begins with its length */
-    uint64_t wait_ms, failed_ms;
+    uint64_t wait_ms;
+    union inet_address found[MOST_ADDRESSES]; /* the name's */
+    size_t found_count, tries;
+    bool asks_ipv6;
+    bool is_proven; /* OPEN: for QUIET_MS */
     struct event io, timer;
     bool is_set_up; /* the events */
 };
@@ -110,8 +115,9 @@ static void watch(struct syslog_sink *syslog, bool write)
 
 static void is_open(struct syslog_sink *syslog)
 {
-    evtimer_del(&syslog->timer);
+    arm(syslog, QUIET_MS);
     syslog->state = SYSLOG_OPEN;
+    syslog->is_proven = false;
     watch(syslog, false);
     send_all(syslog);
 }
@@ -170,24 +176,33 @@ static void connect_to(struct syslog_sink *syslog, const struct sockaddr *addres
     event_add(&syslog->io, NULL);
 }
 
+static int compare_addresses(const void *one, const void *other)
+{
+    return memcmp(one, other, sizeof(union inet_address));
+}
+
+/* Of both families, one after the other; each try takes the next address, in an order that servers do not change. */
 static void on_answer(void *owner, const struct dns_answer *answer)
 {
     struct syslog_sink *syslog = owner;
     union inet_address address;
 
-    if (answer->status == 0 && answer->count > 0) {
-        address = answer->addresses[0];
-        sockaddr_set_port(&address.any, sockaddr_port(&syslog->address.any));
-        connect_to(syslog, &address.any);
-        return;
-    }
-    if (syslog->address.family == AF_INET) { /* the family that was asked for */
-        syslog->address.family = AF_INET6;
+    for (size_t i = 0; answer->status == 0 && i < answer->count && syslog->found_count < MOST_ADDRESSES; i++)
+        syslog->found[syslog->found_count++] = answer->addresses[i];
+    if (!syslog->asks_ipv6) {
+        syslog->asks_ipv6 = true;
         dns_resolver_ask(syslog->sink.means->resolver, syslog->host, AF_INET6, on_answer, syslog);
         return;
     }
     syslog->state = SYSLOG_CONNECTING; /* nothing is asked any more */
-    fail(syslog, answer->status < 0 ? answer->problem : "the name has no address");
+    if (syslog->found_count == 0) {
+        fail(syslog, answer->status < 0 ? answer->problem : "the name has no address");
+        return;
+    }
+    qsort(syslog->found, syslog->found_count, sizeof *syslog->found, compare_addresses);
+    address = syslog->found[syslog->tries++ % syslog->found_count];
+    sockaddr_set_port(&address.any, sockaddr_port(&syslog->address.any));
+    connect_to(syslog, &address.any);
 }
 
 static void begin(struct syslog_sink *syslog)
@@ -205,7 +220,8 @@ static void begin(struct syslog_sink *syslog)
         return;
     }
     syslog->state = SYSLOG_RESOLVING;
-    syslog->address.family = AF_INET;
+    syslog->found_count = 0;
+    syslog->asks_ipv6 = false;
     dns_resolver_ask(means->resolver, syslog->host, AF_INET, on_answer, syslog);
 }
 
@@ -238,9 +254,6 @@ static void account(struct syslog_sink *syslog, size_t bytes)
         lines++;
     }
     log_sink_wrote(&syslog->sink, lines);
-    syslog->wait_ms = FIRST_WAIT_MS;
-    if (is_stream(syslog) || clock_now_ms() > syslog->failed_ms + QUIET_MS)
-        log_sink_works(&syslog->sink);
 }
 
 /* Returns how many bytes have gone, or a negative errno. */
@@ -262,9 +275,9 @@ static bool hears_of_loss(struct syslog_sink *syslog, int error)
 {
     if (error != -ECONNREFUSED || is_stream(syslog) || syslog->address.family == AF_UNIX)
         return false;
-    syslog->failed_ms = clock_now_ms();
     log_sink_fails(&syslog->sink, strerror(-error));
     log_sink_dropped(&syslog->sink, 1);
+    arm(syslog, QUIET_MS);
     return true;
 }
 
@@ -322,6 +335,14 @@ static bool has_ended(struct syslog_sink *syslog, const char **ret_problem)
     return true;
 }
 
+/* Nothing waits: the next line tries again. */
+static void rest(struct syslog_sink *syslog)
+{
+    close_socket(syslog);
+    syslog->state = SYSLOG_IDLE;
+    log_sink_rests(&syslog->sink);
+}
+
 static void on_io(evutil_socket_t fd, short what, void *argument)
 {
     struct syslog_sink *syslog = argument;
@@ -340,9 +361,12 @@ static void on_io(evutil_socket_t fd, short what, void *argument)
         secure(syslog);
         break;
     case SYSLOG_OPEN:
-        if ((what & EV_READ) && has_ended(syslog, &problem))
-            fail(syslog, problem);
-        else if (what & EV_WRITE)
+        if ((what & EV_READ) && has_ended(syslog, &problem)) {
+            if (syslog->is_proven && log_queue_length(&syslog->sink.queue) == 0)
+                rest(syslog);
+            else
+                fail(syslog, problem);
+        } else if (what & EV_WRITE)
             send_all(syslog);
         break;
     default:
@@ -356,12 +380,17 @@ static void on_timer(evutil_socket_t fd, short what, void *argument)
 
     (void)fd;
     (void)what;
-    if (syslog->state != SYSLOG_WAITING)
+    if (syslog->state == SYSLOG_OPEN) {
+        syslog->wait_ms = FIRST_WAIT_MS;
+        syslog->is_proven = true;
+        if (!(event_get_events(&syslog->io) & EV_WRITE)) /* it does not make lines wait */
+            log_sink_works(&syslog->sink);
+    } else if (syslog->state != SYSLOG_WAITING)
         fail(syslog, strerror(ETIMEDOUT));
     else if (log_queue_length(&syslog->sink.queue) > 0)
         begin(syslog);
     else
-        syslog->state = SYSLOG_IDLE;
+        rest(syslog);
 }
 
 static void flush(struct log_sink *sink)
@@ -446,6 +475,7 @@ int log_sink_syslog_new(const struct access_log_sink_config *config, struct log_
         return -ENOMEM;
     syslog->fd = -1;
     syslog->wait_ms = FIRST_WAIT_MS;
+    syslog->tries = (size_t)getpid(); /* not all processes at the same one */
     syslog->transport = (enum syslog_transport)config->transport;
     syslog->facility = (unsigned)config->facility;
     syslog->host = copy(config->address.host);

@@ -83,15 +83,19 @@ static int translate(struct log_tls *tls, int result)
 int log_tls_handshake(struct log_tls *tls, const char **ret_problem)
 {
     int result = SSL_do_handshake(tls->ssl), r;
+    const char *reason;
     long verdict;
 
     if (result == 1)
         return 0;
+    reason = ERR_reason_error_string(ERR_peek_error());
     r = translate(tls, result);
     if (r == -EAGAIN)
         return r;
     verdict = SSL_get_verify_result(tls->ssl);
-    *ret_problem = verdict != X509_V_OK ? X509_verify_cert_error_string(verdict) : "the TLS handshake failed";
+    *ret_problem = verdict != X509_V_OK ? X509_verify_cert_error_string(verdict)
+                   : reason             ? reason
+                                        : "the TLS handshake was cut off";
     return -EPROTO;
 }
 

@@ -47,7 +47,7 @@ void trace_stop(struct trace *trace)
     free(trace->steps);
     trace->steps = NULL;
     trace->session = 0;
-    trace->first = trace->count = 0;
+    trace->count = 0;
     trace->dropped = 0;
     pthread_mutex_unlock(&trace->mutex);
 }
@@ -67,7 +67,7 @@ void trace_keep(struct trace *trace, const struct trace_step *step)
     else if (trace->count == TRACE_MOST_STEPS)
         trace->dropped++;
     else
-        trace->steps[(trace->first + trace->count++) % TRACE_MOST_STEPS] = *step;
+        trace->steps[trace->count++] = *step;
     pthread_mutex_unlock(&trace->mutex);
 }
 
@@ -103,18 +103,27 @@ static void append_json(const struct trace_step *step, struct strbuf *text)
 
 void trace_take(struct trace *trace, bool wants_text, struct strbuf *text)
 {
-    pthread_mutex_lock(&trace->mutex);
-    for (; trace->count > 0; trace->count--) {
-        const struct trace_step *step = &trace->steps[trace->first];
+    struct trace_step *empty = calloc(TRACE_MOST_STEPS, sizeof *empty), *steps;
+    unsigned long dropped;
+    size_t count;
 
-        if (wants_text)
-            append_text(step, text);
-        else
-            append_json(step, text);
-        trace->first = (trace->first + 1) % TRACE_MOST_STEPS;
-    }
-    if (trace->dropped > 0)
-        strbuf_printf(text, wants_text ? "%lu steps were dropped here\n" : "{\"dropped\":%lu}\n", trace->dropped);
+    if (!empty)
+        return;                        /* what there is waits for the next request */
+    pthread_mutex_lock(&trace->mutex); /* workers wait for it: nothing is written out meanwhile */
+    steps = trace->steps;
+    count = trace->count;
+    dropped = trace->dropped;
+    trace->steps = empty;
+    trace->count = 0;
     trace->dropped = 0;
     pthread_mutex_unlock(&trace->mutex);
+    for (size_t i = 0; i < count; i++) {
+        if (wants_text)
+            append_text(&steps[i], text);
+        else
+            append_json(&steps[i], text);
+    }
+    if (dropped > 0)
+        strbuf_printf(text, wants_text ? "%lu steps were dropped here\n" : "{\"dropped\":%lu}\n", dropped);
+    free(steps);
 }

@@ -40,7 +40,7 @@ struct trace {
     struct trace_choice choice;
     uint64_t session; /* whoever watches; 0: nobody */
     struct trace_step *steps;
-    size_t first, count;
+    size_t count;
     unsigned long dropped;
 };
 

@@ -73,6 +73,13 @@ static const char *read_words(const struct process *process, const char *body, u
                                                "`connections` shows it)";
 }
 
+static void take(struct process *process, const struct http_request *request, struct http_response *response)
+{
+    if (!request->wants_text)
+        response->content_type = "application/x-ndjson";
+    trace_take(&process->trace, request->wants_text, &response->body);
+}
+
 void command_trace(void *owner, const struct http_request *request, struct http_response *response)
 {
     const struct timeval soon = { .tv_sec = FORGOTTEN_S };
@@ -83,8 +90,10 @@ void command_trace(void *owner, const struct http_request *request, struct http_
     int r;
 
     if (!problem && choice.cluster[0] == '\0' && choice.id == 0) { /* no name: the end */
-        if (process->trace.session == session)
+        if (process->trace.session == session) {
+            take(process, request, response);
             trace_stop(&process->trace);
+        }
         return;
     }
     if (problem) {
@@ -99,7 +108,5 @@ void command_trace(void *owner, const struct http_request *request, struct http_
         return;
     }
     evtimer_add(&process->trace_forgotten, &soon);
-    if (!request->wants_text)
-        response->content_type = "application/x-ndjson";
-    trace_take(&process->trace, request->wants_text, &response->body);
+    take(process, request, response);
 }

@@ -2,6 +2,7 @@
 
 import json
 import os
+import pty
 import signal
 import socket
 import subprocess
@@ -11,6 +12,7 @@ import pytest
 import yaml
 
 from tests.support.clients import connect, connect_late, ending, exchange, served
+from tests.support.dns import NameServer
 from tests.support.processes import eventually, run
 from tests.support.rsyslog import Rsyslog
 from tests.support.seeded import Seeded
@@ -392,3 +394,154 @@ def test_a_connections_id_is_that_of_its_line(serve, logged):
         listed = json.loads(proxy.request("GET", "/connections")[1])["connections"]
         assert len(listed) == 1
     assert wait_for(lines, 1)[0]["id"] == listed[0]["id"]
+
+
+def test_a_terminal_that_nobody_reads_holds_up_neither_the_end_nor_other_sinks(serve, programs, tmp_path):
+    """Regression: a terminal says that it has room and then takes a line only in part; the writer waited for ever, and so did SIGTERM."""
+    port, path = free_port(), tmp_path / "access.log"
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump({
+        "version": 1, "control": {"path": str(tmp_path / "control.sock")}, "health": {"port": free_port()}, "admin": {"port": 0}, "log": {"format": "text"},
+        "access_log": {"filter": "all", "sinks": [{"type": "stdout"}, {"type": "file", "path": str(path)}]},
+        "listeners": [{"name": "test", "address": f"127.0.0.1:{port}", "cluster": "test"}],
+        "clusters": [{"name": "test", "endpoints": [{"address": f"127.0.0.1:{serve(echo, backlog=512).port}"}]}]}))
+    ours, theirs = pty.openpty()
+    with open(tmp_path / "stderr", "wb") as errors:
+        process = subprocess.Popen([f"{programs}/outrigger", "-c", tmp_path / "config.yaml"], stdout=theirs, stderr=errors)
+    try:
+        eventually(lambda: "state: ready" in (tmp_path / "stderr").read_text(), what="ready")
+        for _ in range(200):
+            exchange(port, b"x")
+        eventually(lambda: path.exists() and path.read_text().count("\n") == 200, what="the other sink's lines")
+        process.send_signal(signal.SIGTERM)
+        eventually(lambda: process.poll() is not None, what="the end", timeout=6)
+        assert process.returncode == 0
+    finally:
+        process.kill()
+        process.wait()
+        os.close(ours)
+        os.close(theirs)
+
+
+def test_many_ends_at_once_lose_no_line(serve, logged):
+    """Regression: what came within the writer's pause, or was more than a sink's buffer, was dropped though the file took everything."""
+    proxy, port, lines = logged([serve(echo, backlog=2048).port], workers=1, drain={"timeout": "0s"})
+    clients = [connect(port) for _ in range(1500)]
+    eventually(lambda: proxy.active() == 1500, what="connections")
+    proxy.request("POST", "/quit")
+    for client in clients:
+        client.close()
+    assert proxy.program.wait(10) == 0
+    assert len(lines()) == 1500
+
+
+def test_a_sink_smaller_than_a_batch_loses_nothing_that_its_file_takes(serve, plain, tmp_path):
+    path = tmp_path / "access.log"
+    _, port = plain([serve(echo, backlog=2048).port], workers=1, access_log={"filter": "all", "sinks": [{"type": "file", "path": str(path), "buffer": "64KiB"}]})
+    clients = [served(port) for _ in range(500)]
+    for client in clients:
+        client.close()
+    eventually(lambda: path.read_text().count("\n") == 500, what="every line")
+
+
+def test_a_collector_that_accepts_and_resets_is_asked_less_often_and_told_of_once(serve, plain):
+    """Regression: what the kernel took counted as success, so it was told of twenty times a second, and asked ten times."""
+    accepted = []
+
+    def refuse(connection):
+        accepted.append(time.monotonic())
+        reset(connection)
+    proxy, port = plain([serve(echo).port], access_log={"filter": "all", "sinks": [{"type": "syslog", "address": f"127.0.0.1:{serve(refuse).port}", "transport": "tcp"}]})
+    end = time.monotonic() + 4
+    while time.monotonic() < end:
+        exchange(port, b"x")
+        time.sleep(0.02)
+    told = [line for line in proxy.log().splitlines() if "access log:" in line]
+    assert len(told) == 1 and 3 <= len(accepted) <= 12
+    assert proxy.metrics()["outrigger_access_log_failing_sinks"] == 1
+
+
+def test_an_idle_collector_that_closes_is_no_failure(serve, plain):
+    def once(connection):
+        connection.recv(65536)
+        time.sleep(3.5)
+        connection.close()
+    server = serve(once)
+    proxy, port = plain([serve(echo).port], access_log={"filter": "all", "sinks": [{"type": "syslog", "address": f"127.0.0.1:{server.port}", "transport": "tcp"}]})
+    exchange(port, b"x")
+    eventually(lambda: server.accepted == 1, what="the collector")
+    time.sleep(4)
+    assert proxy.metrics()["outrigger_access_log_failing_sinks"] == 0 and "access log" not in proxy.log()
+    exchange(port, b"x")
+    eventually(lambda: server.accepted == 2, what="the next line's connection")
+
+
+def test_every_address_of_a_collectors_name_is_tried(serve, plain, tmp_path):
+    received = []
+
+    def collect(connection):
+        received.append(connection.recv(65536))
+        connection.close()
+    server = serve(collect, host="127.0.0.3")
+    names = NameServer(tmp_path / "names", {"collector.test": ["127.0.0.2", "127.0.0.3"]})
+    try:
+        _, port = plain([serve(echo).port], dns={"servers": [{"address": f"127.0.0.1:{names.port}"}]},
+                        access_log={"filter": "all", "sinks": [{"type": "syslog", "address": f"collector.test:{server.port}", "transport": "tcp"}]})
+        exchange(port, b"x")
+        eventually(lambda: received, what="the line, at the second address", timeout=10)
+    finally:
+        names.stop()
+
+
+def test_closed_standard_descriptors_stay_harmless(serve, programs, tmp_path):
+    """Regression: with standard output closed, lines were written into the event loop's descriptor."""
+    port = free_port()
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump({
+        "version": 1, "control": {"path": str(tmp_path / "control.sock")}, "health": {"port": free_port()}, "admin": {"port": 0}, "access_log": {"filter": "all"},
+        "listeners": [{"name": "test", "address": f"127.0.0.1:{port}", "cluster": "test"}],
+        "clusters": [{"name": "test", "endpoints": [{"address": f"127.0.0.1:{serve(echo).port}"}]}]}))
+    process = subprocess.Popen(["sh", "-c", f"exec {programs}/outrigger -c {tmp_path}/config.yaml <&- >&- 2>&-"])
+    try:
+        eventually(lambda: (tmp_path / "control.sock").exists(), what="the proxy")
+        eventually(lambda: os.readlink(f"/proc/{process.pid}/fd/1") == "/dev/null", what="a descriptor for standard output")
+        time.sleep(0.2)
+        assert exchange(port, b"x") == b"x"
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(5) == 0
+    finally:
+        process.kill()
+        process.wait()
+
+
+def test_two_sinks_that_are_the_same_keep_what_waits_over_a_reload(serve, plain, tmp_path):
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+    sinks = [{"type": "file", "path": str(fifo)}] * 2
+    proxy, port = plain([serve(echo).port], access_log={"filter": "all", "sinks": sinks})
+    for _ in range(20):
+        exchange(port, b"x")
+    with open(proxy.config_path, encoding="utf-8") as file:
+        config = yaml.safe_load(file)
+    config["clusters"][0]["timeouts"] = {"connect": "2s"}
+    time.sleep(0.2)
+    assert proxy.reload(config)[0] == 200
+    time.sleep(0.2)
+    assert proxy.metrics()['outrigger_access_log_dropped_lines_total{sink="file"}'] == 0
+
+
+@pytest.mark.parametrize("access_log,problem", [
+    ("{interval: 10s}", "access_log.interval: has no effect without filter: all"),
+    ("{sampling: 10%}", "access_log.sampling: has no effect without filter: all"),
+    ("{filter: all, interval: 10ms}", "access_log.interval: too short"),
+    ("{sinks: [{type: file}]}", "access_log.sinks[0].type: file needs path"),
+    ("{sinks: [{type: stdout, path: /x}]}", "access_log.sinks[0].path: has no effect"),
+    ("{sinks: [{type: stdout, facility: user}]}", "access_log.sinks[0].facility: has no effect"),
+    ("{sinks: [{type: syslog}]}", "access_log.sinks[0].type: syslog needs address"),
+    ("{sinks: [{type: syslog, address: 'unix:/x', transport: tcp}]}", "access_log.sinks[0].transport: a unix socket has datagrams"),
+    ("{sinks: [{type: syslog, address: '10.0.0.1:1', transport: tls}]}", "access_log.sinks[0].transport: tls needs trust_bundle"),
+    ("{sinks: [{type: syslog, address: '10.0.0.1:1', server_name: x}]}", "access_log.sinks[0].server_name: has no effect"),
+    ("{sinks: [{type: syslog, address: '[2001:db8::1]:1', transport: tls, trust_bundle: /x, server_name: '2001:db8::1'}]}", None),
+])
+def test_keys_that_do_not_belong_together_are_told(programs, tmp_path, access_log, problem):
+    (tmp_path / "config.yaml").write_text(f"version: 1\nintercept: {{}}\naccess_log: {access_log}\n")
+    done = run([f"{programs}/outrigger", "-c", tmp_path / "config.yaml", "--check"], check=False)
+    assert (done.returncode, problem is None or problem in done.stderr) == (2 if problem else 0, True), done.stderr

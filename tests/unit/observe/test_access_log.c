@@ -63,15 +63,18 @@ static void test_log_ring_that_is_full_drops_the_newest_and_counts(void **state)
 {
     char line[1000] = { 'x' }, out[ACCESS_LINE_SIZE];
     struct log_ring ring = { 0 };
-    unsigned put = 0, taken = 0;
+    unsigned put = 0, taken = 0, filling = 0;
     bool is_abnormal;
 
     (void)state;
     assert_int_equal(log_ring_init(&ring), 0);
-    for (unsigned i = 0; i < 1000; i++)
+    for (unsigned i = 0; i < 2000; i++) {
         put += log_ring_put(&ring, line, sizeof line, false);
+        filling += log_ring_is_filling(&ring);
+    }
     assert_int_equal(put, LOG_RING_SIZE / 1004);
-    assert_int_equal(ring.dropped, 1000 - put);
+    assert_int_equal(ring.dropped, 2000 - put);
+    assert_int_equal(filling, 1);
     while (log_ring_take(&ring, out, &is_abnormal) == sizeof line)
         taken++;
     assert_int_equal(taken, put);
