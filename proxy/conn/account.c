@@ -171,6 +171,7 @@ void account_end(struct conn *conn, enum end_reason reason, uint64_t now_ms)
 {
     if (log_enabled(LOG_DEBUG))
         log_end(conn, reason);
+    counter_add(&conn->counters->ended[reason], 1);
     histogram_add(&conn->counters->duration, now_ms - conn->started_ms);
     if (end_reason_is_abnormal(reason))
         remember(conn, reason, now_ms);

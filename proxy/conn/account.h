@@ -36,7 +36,7 @@ void account_begin(struct conn *conn);
 /* An attempt failed. Beyond ACCESS_MOST_FAILURES, or without memory, they are only counted. */
 void account_failure(struct conn *conn, const struct attempt_target *target, enum connect_cause cause);
 
-/* It ends now, with everything that it has still there: a line, where the configuration asks for one. */
+/* It ends now, with everything that it has still there: counts it; a line, where the configuration asks for one. */
 void account_end(struct conn *conn, enum end_reason reason, uint64_t now_ms);
 
 /* How it is now. */

@@ -128,12 +128,13 @@ void conn_end(struct conn *conn, enum end_reason reason)
 {
     struct worker *worker = conn->worker;
     enum transport_closing closing = end_reason_closing(reason);
-    bool is_told = mesh_tell(&conn->client.transport, status_of(reason));
+    bool is_told;
 
     if (!conn->counters)
         conn_enter_cluster(conn, conn->cluster);
-    account_end(conn, reason, clock_now_ms());
+    account_end(conn, reason, clock_now_ms()); /* whoever sees the end finds it counted */
     tell_end(conn, reason);
+    is_told = mesh_tell(&conn->client.transport, status_of(reason));
     conn_move(conn, CONN_CLOSED);
     timers_cancel(&worker->timers, &conn->timer);
     transport_close(&conn->upstream.transport, closing);
@@ -148,7 +149,6 @@ void conn_end(struct conn *conn, enum end_reason reason)
     transparent_end(conn);
     if (conn->holds_limit)
         limits_release(&worker->shared->limits);
-    counter_add(&conn->counters->ended[reason], 1);
     atomic_fetch_sub_explicit(&worker->active, 1, memory_order_relaxed);
     if (conn->snapshot != worker->snapshot)
         snapshot_unref(conn->snapshot);
