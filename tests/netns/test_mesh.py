@@ -280,5 +280,6 @@ def test_handshakes_leave_nothing_behind(mesh):
         eventually(lambda: not mesh.a.connections() and not mesh.b.connections(), what="no connection left")
         return [proxy.resident_kib() for proxy in (mesh.a, mesh.b)]
 
-    before, after = handshakes(700), handshakes(1500)  # what is made once is far less than a session for each
+    # The heap comes and goes by some hundreds of KiB, and is as large as it gets after two thousand; a session for each would be more.
+    before, after = handshakes(2200), handshakes(1500)
     assert all(later - earlier < 900 for earlier, later in zip(before, after)), (before, after)
