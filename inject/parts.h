@@ -1,0 +1,28 @@
+/* The parts of the sidecar: containers and volumes, as values. Each returns NULL without memory. */
+#pragma once
+
+#include "inject/annotations.h"
+#include "inject/pod.h"
+
+#define PART_INIT          "outrigger-init"
+#define PART_PROXY         "outrigger"
+#define PART_RUN_VOLUME    "outrigger-run"
+#define PART_CONFIG_VOLUME "outrigger-config"
+
+struct part_choice {
+    const char *image;
+    bool is_native;
+    bool holds_application; /* an ordinary container: the next one starts when the proxy is ready */
+    unsigned grace_s;       /* spec.terminationGracePeriodSeconds */
+    const struct annotations *annotations;
+};
+
+struct value *part_init(struct arena *arena, const struct part_choice *choice);
+struct value *part_proxy(struct arena *arena, const struct part_choice *choice);
+struct value *part_run_volume(struct arena *arena);
+
+/* From the ConfigMap that is asked for, else from the annotation that holds the configuration. */
+struct value *part_config_volume(struct arena *arena, const struct part_choice *choice);
+
+/* The configuration of a pod that brings none. */
+struct value *part_generated_config(struct arena *arena, const struct part_choice *choice);

@@ -1,0 +1,312 @@
+#include "inject/pod.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/macros.h"
+#include "inject/annotations.h"
+#include "inject/parts.h"
+
+#define PROXY_ID        "1337"
+#define DEFAULT_GRACE_S 30
+
+static const char *const taken_ports[] = { "15000", "15001", "15006", "15021" };
+
+static void say(char words[POD_WORDS_SIZE], const char *format, ...) PRINTF_LIKE(2, 3);
+
+static void say(char words[POD_WORDS_SIZE], const char *format, ...)
+{
+    va_list arguments;
+
+    va_start(arguments, format);
+    vsnprintf(words, POD_WORDS_SIZE, format, arguments);
+    va_end(arguments);
+}
+
+static bool is(const struct value *map, const char *key, const char *text)
+{
+    const char *found = value_get_text(map, key);
+
+    return found && strcmp(found, text) == 0;
+}
+
+/* Calls `check` for every container of the app's, until one returns false. */
+static bool for_each_container(const struct value *spec, struct pod_outcome *outcome,
+                               bool (*check)(const struct value *container, struct pod_outcome *outcome))
+{
+    static const char *const lists[] = { "initContainers", "containers" };
+
+    for (size_t i = 0; i < ARRAY_SIZE(lists); i++) {
+        const struct value *list = value_get(spec, lists[i]);
+
+        for (size_t j = 0; list && j < list->count; j++) {
+            if (!check(list->items[j], outcome))
+                return false;
+        }
+    }
+    return true;
+}
+
+static const char *name_of(const struct value *container)
+{
+    const char *name = value_get_text(container, "name");
+
+    return name ? name : "?";
+}
+
+/* What runs as the proxy is never captured: it would be past the mesh. */
+static bool check_ids(const struct value *container, struct pod_outcome *outcome)
+{
+    const struct value *security = value_get(container, "securityContext");
+
+    if (!is(security, "runAsUser", PROXY_ID) && !is(security, "runAsGroup", PROXY_ID))
+        return true;
+    say(outcome->reason,
+        "container %.63s runs as uid or gid " PROXY_ID
+        ", which is the proxy's: its connections would go past the mesh; "
+        "choose another",
+        name_of(container));
+    return false;
+}
+
+static bool check_names(const struct value *container, struct pod_outcome *outcome)
+{
+    if (!is(container, "name", PART_PROXY) && !is(container, "name", PART_INIT))
+        return true;
+    say(outcome->reason, "there is a container %.63s that outrigger-inject has not made; choose another name",
+        name_of(container));
+    return false;
+}
+
+static bool check_ports(const struct value *container, struct pod_outcome *outcome)
+{
+    const struct value *ports = value_get(container, "ports");
+
+    for (size_t i = 0; ports && i < ports->count; i++) {
+        for (size_t taken = 0; taken < ARRAY_SIZE(taken_ports); taken++) {
+            if (!is(ports->items[i], "containerPort", taken_ports[taken]))
+                continue;
+            say(outcome->reason,
+                "container %.63s listens on port %s, which the proxy needs (15000, 15001, 15006, 15021)",
+                name_of(container), taken_ports[taken]);
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool check_groups(const struct value *spec, struct pod_outcome *outcome)
+{
+    const struct value *security = value_get(spec, "securityContext"),
+                       *groups = value_get(security, "supplementalGroups");
+    bool is_taken = is(security, "runAsUser", PROXY_ID) || is(security, "runAsGroup", PROXY_ID) ||
+                    is(security, "fsGroup", PROXY_ID);
+
+    for (size_t i = 0; groups && i < groups->count; i++)
+        is_taken |= groups->items[i]->kind == VALUE_SCALAR && strcmp(groups->items[i]->text, PROXY_ID) == 0;
+    if (is_taken)
+        say(outcome->reason, "the pod's securityContext has uid or gid " PROXY_ID
+                             ", which is the proxy's: connections would go past the "
+                             "mesh; choose another");
+    return !is_taken;
+}
+
+/* Whether it stays as it is; then the reason is said. */
+static bool is_skipped(const struct value *spec, const struct annotations *annotations,
+                       const struct inject_settings *settings, struct pod_outcome *outcome)
+{
+    const char *asked = annotations->values[ANNOTATION_INJECT];
+
+    if (asked && strcmp(asked, "false") == 0)
+        say(outcome->reason, "annotation %sinject is false", ANNOTATION_PREFIX);
+    else if (is(spec, "hostNetwork", "true"))
+        say(outcome->reason, "hostNetwork: redirect rules in the node's network namespace would be for the whole node");
+    else if (!asked && settings->only_where_asked)
+        say(outcome->reason, "annotation %sinject is not there", ANNOTATION_PREFIX);
+    else if (!value_get(spec, "containers") || value_get(spec, "containers")->kind != VALUE_LIST ||
+             value_get(spec, "containers")->count == 0)
+        say(outcome->reason, "it has no containers");
+    return outcome->reason[0] != '\0';
+}
+
+/* What is to have something added must be what it should be. */
+static bool check_lists(const struct value *spec, struct pod_outcome *outcome)
+{
+    static const char *const lists[] = { "containers", "initContainers", "volumes" };
+
+    for (size_t i = 0; i < ARRAY_SIZE(lists); i++) {
+        const struct value *list = value_get(spec, lists[i]);
+
+        if (!list || list->kind == VALUE_LIST)
+            continue;
+        say(outcome->reason, "spec.%s is no list", lists[i]);
+        return false;
+    }
+    return true;
+}
+
+static bool is_allowed(const struct value *spec, struct pod_outcome *outcome)
+{
+    return check_lists(spec, outcome) && check_groups(spec, outcome) &&
+           for_each_container(spec, outcome, check_names) && for_each_container(spec, outcome, check_ids) &&
+           for_each_container(spec, outcome, check_ports);
+}
+
+static unsigned grace_of(const struct value *spec)
+{
+    const char *text = value_get_text(spec, "terminationGracePeriodSeconds");
+    unsigned long seconds = text ? strtoul(text, NULL, 10) : DEFAULT_GRACE_S;
+
+    return (unsigned)MIN(seconds, 86400UL);
+}
+
+/* The list under `key`, made where it is not there. NULL without memory, or where it is something else. */
+static struct value *list_of(struct arena *arena, struct value *spec, const char *key)
+{
+    struct value *list = value_get(spec, key);
+
+    if (list && list->kind == VALUE_LIST)
+        return list;
+    list = value_new(arena, VALUE_LIST);
+    return value_set(arena, spec, key, list) < 0 ? NULL : list;
+}
+
+static int insert(struct arena *arena, struct value *spec, const char *key, size_t index, struct value *item)
+{
+    struct value *list = list_of(arena, spec, key);
+
+    return list ? value_insert(arena, list, MIN(index, list->count), item) : -ENOMEM;
+}
+
+static int annotate(struct arena *arena, struct value *metadata, const char *key, struct value *text)
+{
+    struct value *map = value_get(metadata, "annotations");
+
+    if (!map || map->kind != VALUE_MAP) {
+        map = value_new(arena, VALUE_MAP);
+        if (value_set(arena, metadata, "annotations", map) < 0)
+            return -ENOMEM;
+    }
+    return value_set(arena, map, key, text);
+}
+
+/* kubectl logs and exec are for the app, not for what was put before it. */
+static int keep_default_container(struct arena *arena, struct value *metadata, const struct value *spec,
+                                  bool *ret_added)
+{
+    static const char key[] = "kubectl.kubernetes.io/default-container";
+    const struct value *first = value_get(spec, "containers")->items[0];
+
+    *ret_added = !value_get(value_get(metadata, "annotations"), key);
+    return *ret_added ? annotate(arena, metadata, key, value_new_text(arena, name_of(first))) : 0;
+}
+
+static void warn(const struct value *spec, const struct part_choice *choice, struct pod_outcome *outcome)
+{
+    const struct value *init_containers = value_get(spec, "initContainers");
+
+    if (choice->is_native)
+        return;
+    if (is(spec, "restartPolicy", "OnFailure") || is(spec, "restartPolicy", "Never"))
+        say(outcome->warning,
+            "a Job does not complete by itself beside an ordinary sidecar: run its command under `outriggerctl run "
+            "--quit "
+            "--`, or use native sidecars (Kubernetes 1.29, annotation %ssidecar: native)",
+            ANNOTATION_PREFIX);
+    else if (init_containers && init_containers->count > 0)
+        say(outcome->warning, "init containers run before an ordinary sidecar, with the redirect rules of it in force: "
+                              "they have no network "
+                              "but what is excluded; use native sidecars, or exclude-outbound-ports and -cidrs, or run "
+                              "them as uid " PROXY_ID);
+}
+
+static int add_parts(struct arena *arena, struct value *metadata, struct value *spec, const struct part_choice *choice)
+{
+    char status[160];
+    bool default_added;
+    int r = keep_default_container(arena, metadata, spec, &default_added);
+
+    if (r == 0 && !choice->annotations->values[ANNOTATION_CONFIG] &&
+        !choice->annotations->values[ANNOTATION_CONFIG_MAP])
+        r = annotate(arena, metadata, ANNOTATION_GENERATED, part_generated_config(arena, choice));
+    if (r == 0 && choice->is_native)
+        r = insert(arena, spec, "initContainers", 0, part_proxy(arena, choice));
+    if (r == 0)
+        r = insert(arena, spec, "initContainers", 0, part_init(arena, choice));
+    if (r == 0 && !choice->is_native)
+        r = insert(arena, spec, "containers", 0, part_proxy(arena, choice));
+    if (r == 0)
+        r = insert(arena, spec, "volumes", SIZE_MAX, part_run_volume(arena));
+    if (r == 0)
+        r = insert(arena, spec, "volumes", SIZE_MAX, part_config_volume(arena, choice));
+    snprintf(status, sizeof status, "injected%s", default_added ? " default-container" : "");
+    return r < 0 ? r : annotate(arena, metadata, ANNOTATION_STATUS, value_new_text(arena, status));
+}
+
+void pod_inject(struct arena *arena, struct value *metadata, struct value *spec, const struct inject_settings *settings,
+                struct pod_outcome *ret_outcome)
+{
+    struct annotations annotations;
+    struct part_choice choice = { .annotations = &annotations };
+    const char *sidecar, *holds;
+
+    *ret_outcome = (struct pod_outcome){ .verdict = POD_REFUSED };
+    if (!annotations_read(metadata, &annotations, ret_outcome->reason, sizeof ret_outcome->reason))
+        return;
+    pod_uninject(metadata, spec);
+    if (is_skipped(spec, &annotations, settings, ret_outcome)) {
+        ret_outcome->verdict = POD_SKIPPED;
+        return;
+    }
+    if (!is_allowed(spec, ret_outcome))
+        return;
+    sidecar = annotations.values[ANNOTATION_SIDECAR];
+    holds = annotations.values[ANNOTATION_HOLD_APPLICATION];
+    choice.image = annotations.values[ANNOTATION_IMAGE] ? annotations.values[ANNOTATION_IMAGE] : settings->image;
+    choice.is_native = sidecar ? strcmp(sidecar, "native") == 0 : !settings->ordinary;
+    choice.holds_application = !holds || strcmp(holds, "true") == 0;
+    choice.grace_s = grace_of(spec);
+    warn(spec, &choice, ret_outcome);
+    ret_outcome->verdict = add_parts(arena, metadata, spec, &choice) < 0 ? POD_NO_MEMORY : POD_INJECTED;
+}
+
+/* A list, or map, that is empty now was not there before. */
+static void take_named(struct value *spec, const char *key, const char *name)
+{
+    struct value *list = value_get(spec, key);
+
+    for (size_t i = 0; list && list->kind == VALUE_LIST && i < list->count; i++) {
+        if (is(list->items[i], "name", name)) {
+            value_remove_item(list, i);
+            break;
+        }
+    }
+    if (list && list->kind == VALUE_LIST && list->count == 0)
+        value_remove(spec, key);
+}
+
+bool pod_uninject(struct value *metadata, struct value *spec)
+{
+    struct value *annotations = value_get(metadata, "annotations");
+    const char *status = value_get_text(annotations, ANNOTATION_STATUS);
+    bool default_added = status && strstr(status, "default-container");
+
+    if (!status)
+        return false;
+    take_named(spec, "initContainers", PART_INIT);
+    take_named(spec, "initContainers", PART_PROXY);
+    take_named(spec, "containers", PART_PROXY);
+    take_named(spec, "volumes", PART_RUN_VOLUME);
+    take_named(spec, "volumes", PART_CONFIG_VOLUME);
+    value_remove(annotations, ANNOTATION_GENERATED);
+    value_remove(annotations, ANNOTATION_STATUS);
+    if (default_added)
+        value_remove(annotations, "kubectl.kubernetes.io/default-container");
+    if (annotations->count == 0)
+        value_remove(metadata, "annotations");
+    return true;
+}
