@@ -12,12 +12,11 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "base/clock.h"
 #include "base/macros.h"
 #include "proxy/net/sockopt.h"
-#include "proxy/observe/access_line.h"
 #include "proxy/observe/log_sink.h"
 #include "proxy/observe/log_tls.h"
+#include "proxy/observe/syslog_message.h"
 #include "proxy/upstream/dns.h"
 
 #define FIRST_WAIT_MS   100
@@ -27,7 +26,6 @@
 #define DEAD_MS         30000
 #define QUIET_MS        3000 /* it works when nothing has gone wrong for so long */
 #define MOST_A_WRITE    (64 * 1024)
-#define HEAD_SIZE       512
 #define MOST_ADDRESSES  16
 
 enum syslog_state {
@@ -47,7 +45,7 @@ struct syslog_sink {
     enum syslog_transport transport;
     unsigned facility;
     char *app_name, *trust_bundle, *server_name;
-    char own_host[256];
+    char own_host[SYSLOG_HOST_SIZE];
     int fd;
     struct log_tls *tls;
     size_t sent; /* of the first message in the queue, which begins with its length */
@@ -225,18 +223,6 @@ static void begin(struct syslog_sink *syslog)
     dns_resolver_ask(means->resolver, syslog->host, AF_INET, on_answer, syslog);
 }
 
-/* Of the first message, with the length in front of it. */
-static size_t first_length(const struct log_queue *queue, size_t *ret_head)
-{
-    const char *at = log_queue_front(queue);
-    size_t length = 0, head = 0;
-
-    while (at[head] != ' ')
-        length = length * 10 + (size_t)(at[head++] - '0');
-    *ret_head = head + 1;
-    return head + 1 + length;
-}
-
 /* So many bytes more have gone. */
 static void account(struct syslog_sink *syslog, size_t bytes)
 {
@@ -245,7 +231,7 @@ static void account(struct syslog_sink *syslog, size_t bytes)
 
     syslog->sent += bytes;
     while (log_queue_length(queue) > 0) {
-        size_t head, length = first_length(queue, &head);
+        size_t head, length = syslog_message_first(queue, &head);
 
         if (syslog->sent < length)
             break;
@@ -284,7 +270,7 @@ static bool hears_of_loss(struct syslog_sink *syslog, int error)
 static ssize_t send_datagram(struct syslog_sink *syslog)
 {
     const struct log_queue *queue = &syslog->sink.queue;
-    size_t head, length = first_length(queue, &head);
+    size_t head, length = syslog_message_first(queue, &head);
     int error;
 
     if (send(syslog->fd, log_queue_front(queue) + head, length - head, MSG_NOSIGNAL) >= 0)
@@ -318,6 +304,8 @@ static void send_all(struct syslog_sink *syslog)
     }
     if (event_get_events(&syslog->io) & EV_WRITE)
         watch(syslog, false);
+    if (syslog->sink.is_failing && !evtimer_pending(&syslog->timer, NULL))
+        arm(syslog, QUIET_MS); /* it takes them again */
 }
 
 /* A collector says nothing; but it may end. */
@@ -408,23 +396,10 @@ static void flush(struct log_sink *sink)
 
 static bool add(struct log_sink *sink, const char *line, size_t length, bool is_abnormal)
 {
-    struct syslog_sink *syslog = syslog_of(sink);
-    char head[HEAD_SIZE], time_text[32], count[16];
-    char message[HEAD_SIZE + ACCESS_LINE_SIZE];
-    double now_s = clock_wall_seconds();
-    time_t whole = (time_t)now_s;
-    struct tm utc;
-    int head_length, count_length;
+    const struct syslog_sink *syslog = syslog_of(sink);
 
-    gmtime_r(&whole, &utc);
-    strftime(time_text, sizeof time_text, "%Y-%m-%dT%H:%M:%S", &utc);
-    head_length = snprintf(
-        head, sizeof head, "<%u>1 %s.%03uZ %s %s %ld access - ", syslog->facility * 8 + (is_abnormal ? 4 : 6),
-        time_text, (unsigned)((now_s - (double)whole) * 1000), syslog->own_host, syslog->app_name, (long)getpid());
-    memcpy(message, head, (size_t)head_length);
-    memcpy(message + head_length, line, length);
-    count_length = snprintf(count, sizeof count, "%zu ", (size_t)head_length + length);
-    return log_queue_add(&sink->queue, count, (size_t)count_length, message, (size_t)head_length + length);
+    return syslog_message_add(&sink->queue, syslog->facility, syslog->own_host, syslog->app_name, line, length,
+                              is_abnormal);
 }
 
 static void free_sink(struct log_sink *sink)
@@ -434,7 +409,7 @@ static void free_sink(struct log_sink *sink)
 
     while (sink->means && log_queue_length(&sink->queue) > 0) {
         log_sink_dropped(sink, 1);
-        log_queue_consume(&sink->queue, first_length(&sink->queue, &head));
+        log_queue_consume(&sink->queue, syslog_message_first(&sink->queue, &head));
     }
     if (syslog->state == SYSLOG_RESOLVING)
         dns_resolver_forget(sink->means->resolver, syslog);
@@ -450,15 +425,6 @@ static void free_sink(struct log_sink *sink)
 }
 
 static const struct log_sink_ops ops = { .add = add, .flush = flush, .free = free_sink };
-
-/* HOSTNAME is printable ASCII, or `-` (RFC 5424, 6). */
-static void find_own_host(struct syslog_sink *syslog)
-{
-    if (gethostname(syslog->own_host, sizeof syslog->own_host - 1) < 0 || syslog->own_host[0] == '\0')
-        strcpy(syslog->own_host, "-");
-    for (char *at = syslog->own_host; *at; at++)
-        *at = *at > ' ' && *at < 0x7f ? *at : '?';
-}
 
 static char *copy(const char *text)
 {
@@ -490,7 +456,7 @@ int log_sink_syslog_new(const struct access_log_sink_config *config, struct log_
         syslog->address.family = AF_INET;
         sockaddr_set_port(&syslog->address.any, config->address.port);
     }
-    find_own_host(syslog);
+    syslog_find_own_host(syslog->own_host);
     r = log_sink_init(&syslog->sink, &ops, config);
     if (r < 0 || !syslog->app_name) {
         free_sink(&syslog->sink);

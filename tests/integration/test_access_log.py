@@ -6,6 +6,7 @@ import pty
 import signal
 import socket
 import subprocess
+import threading
 import time
 
 import pytest
@@ -257,6 +258,25 @@ def test_a_collector_that_is_dead_costs_no_traffic_and_bounded_memory(serve, pla
     eventually(lambda: proxy.metrics()['outrigger_access_log_lines_total{sink="stdout"}'] == total, what="the other sink has all")
     assert total / (time.monotonic() - before) > 50  # connections go on
     deaf.close()
+
+
+def test_a_collector_that_was_deaf_for_a_while_is_no_failure_for_ever(serve, plain):
+    """Regression: its connection stayed open, so nothing ever said that it takes lines again."""
+    hears = threading.Event()
+
+    def collect(connection):
+        hears.wait(60)
+        while connection.recv(65536):
+            pass
+    server = serve(collect, receive_buffer=4096)
+    proxy, port = plain([serve(echo, backlog=512).port], access_log={"filter": "all", "sinks": [{"type": "syslog", "address": f"127.0.0.1:{server.port}", "transport": "tcp", "buffer": "64KiB"}]})
+
+    def failing():
+        return proxy.metrics()["outrigger_access_log_failing_sinks"]
+    eventually(lambda: [exchange(port, b"x") for _ in range(100)] and failing() == 1, what="that it takes nothing", timeout=60)
+    hears.set()
+    eventually(lambda: failing() == 0, what="that it takes lines again", timeout=10)
+    assert server.accepted == 1
 
 
 def test_standard_output_that_nobody_reads_holds_up_nobody(serve, programs, tmp_path):
