@@ -3,8 +3,6 @@
 #include <errno.h>
 #include <event2/buffer.h>
 #include <event2/bufferevent.h>
-#include <event2/listener.h>
-#include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,36 +10,9 @@
 #include <unistd.h>
 
 #include "base/clock.h"
-#include "base/list.h"
 #include "base/macros.h"
 #include "control/http_parse.h"
-
-#define MOST_LISTENERS 4
-#define TIME_TO_ASK_MS 100
-
-struct client {
-    struct list_node in_server;
-    struct http_server *server;
-    struct bufferevent *stream;
-    struct event *deadline; /* for the whole of a request and its answer: a byte now and then does not extend it */
-    bool closing;           /* the last answer is on its way */
-    uint64_t number;        /* see http_request.client */
-    uint64_t peer;          /* who: the uid on a unix socket, else a number of its address */
-    uint64_t since_ms;      /* when it was accepted */
-};
-
-struct http_server {
-    struct event_base *base;
-    http_handler handler;
-    void *owner;
-    struct evconnlistener *listeners[MOST_LISTENERS];
-    unsigned listener_count;
-    struct list_node clients; /* longest without an answer first */
-    unsigned client_count;
-    uint64_t last_number;
-    struct event *resume; /* while accepting pauses */
-    bool is_paused;
-};
+#include "control/http_private.h"
 
 static const char *status_text(int status)
 {
@@ -68,27 +39,23 @@ static const char *status_text(int status)
         return "Not Implemented";
     case 503:
         return "Service Unavailable";
-    default:
+    case 500:
         return "Internal Server Error";
+    default: /* an app's own, which is passed on */
+        return "";
     }
 }
 
-static void resume_accepting(struct http_server *server)
-{
-    server->is_paused = false;
-    event_del(server->resume);
-    for (unsigned i = 0; i < server->listener_count; i++)
-        evconnlistener_enable(server->listeners[i]);
-}
-
-static void free_client(struct client *client)
+void http_client_free(struct http_client *client)
 {
     struct http_server *server = client->server;
 
+    if (client->pending)
+        client->pending->client = NULL;
     list_remove(&client->in_server);
     server->client_count--;
     if (server->is_paused)
-        resume_accepting(server);
+        http_places_resume(server);
     event_free(client->deadline);
     bufferevent_free(client->stream);
     free(client);
@@ -98,17 +65,17 @@ static void on_deadline(evutil_socket_t fd, short what, void *argument)
 {
     (void)fd;
     (void)what;
-    free_client(argument);
+    http_client_free(argument);
 }
 
-static void arm_deadline(struct client *client)
+static void arm_deadline(struct http_client *client, unsigned further_ms)
 {
-    const struct timeval time = { .tv_sec = HTTP_IDLE_S };
+    const struct timeval time = { .tv_sec = HTTP_IDLE_S + (time_t)(further_ms / 1000) };
 
     event_add(client->deadline, &time);
 }
 
-static void send_answer(struct client *client, int status, const char *content_type, const char *headers,
+static void send_answer(struct http_client *client, int status, const char *content_type, const char *headers,
                         const char *body, size_t length, bool keep_alive)
 {
     struct evbuffer *output = bufferevent_get_output(client->stream);
@@ -124,12 +91,21 @@ static void send_answer(struct client *client, int status, const char *content_t
     }
 }
 
-static void refuse(struct client *client, int status, const char *problem)
+static void refuse(struct http_client *client, int status, const char *problem)
 {
     send_answer(client, status, "text/plain; charset=utf-8", NULL, problem, strlen(problem), false);
 }
 
-static void answer(struct client *client, const struct http_head *head, const char *body)
+static void send_response(struct http_client *client, struct http_response *response)
+{
+    if (strbuf_failed(&response->body))
+        refuse(client, 500, "the answer is too large\n");
+    else
+        send_answer(client, response->status, response->content_type, response->headers, response->body.text,
+                    response->body.length, client->keep_alive);
+}
+
+static void answer(struct http_client *client, const struct http_head *head, const char *body)
 {
     struct http_request request = { .method = head->method,
                                     .path = head->path,
@@ -139,8 +115,9 @@ static void answer(struct client *client, const struct http_head *head, const ch
                                     .body = body,
                                     .body_length = (size_t)head->body_length,
                                     .client = client->number,
+                                    .from = client,
                                     .fd = bufferevent_getfd(client->stream) };
-    struct http_response response = { .status = 200, .content_type = "text/plain; charset=utf-8" };
+    struct http_response response = HTTP_RESPONSE_INIT;
     struct ucred peer;
     socklen_t length = sizeof peer;
     struct sockaddr_storage local;
@@ -152,18 +129,39 @@ static void answer(struct client *client, const struct http_head *head, const ch
         request.has_peer = true;
         request.peer_uid = peer.uid;
     }
+    client->keep_alive = head->keep_alive;
     strbuf_init(&response.body, HTTP_MOST_ANSWER_BYTES);
     client->server->handler(client->server->owner, &request, &response);
-    if (strbuf_failed(&response.body))
-        refuse(client, 500, "the answer is too large\n");
-    else
-        send_answer(client, response.status, response.content_type, response.headers, response.body.text,
-                    response.body.length, head->keep_alive);
+    if (!client->pending)
+        send_response(client, &response);
     strbuf_done(&response.body);
 }
 
+struct http_pending *http_defer(const struct http_request *request, unsigned longest_ms)
+{
+    struct http_pending *pending = calloc(1, sizeof *pending);
+
+    if (!pending)
+        return NULL;
+    pending->client = request->from;
+    request->from->pending = pending;
+    arm_deadline(request->from, longest_ms);
+    return pending;
+}
+
+void http_answer(struct http_pending *pending, struct http_response *response)
+{
+    struct http_client *client = pending->client;
+
+    free(pending);
+    if (!client)
+        return;
+    client->pending = NULL;
+    send_response(client, response);
+}
+
 /* Takes one whole request off the input and answers it. Returns false when there is none, or nothing may follow. */
-static bool take_request(struct client *client)
+static bool take_request(struct http_client *client)
 {
     struct evbuffer *input = bufferevent_get_input(client->stream);
     struct evbuffer_ptr end = evbuffer_search(input, "\r\n\r\n", 4, NULL);
@@ -202,22 +200,25 @@ static bool take_request(struct client *client)
 
 static void on_readable(struct bufferevent *stream, void *argument)
 {
-    struct client *client = argument;
+    struct http_client *client = argument;
 
     (void)stream;
-    if (!client->closing && take_request(client) && evbuffer_get_length(bufferevent_get_input(stream)) > 0)
-        bufferevent_disable(stream, EV_READ); /* pipelined: the next one once this answer has left */
+    if (client->closing || client->pending)
+        return;
+    /* Pipelined: the next one once this answer has left. */
+    if (take_request(client) && (client->pending || evbuffer_get_length(bufferevent_get_input(stream)) > 0))
+        bufferevent_disable(stream, EV_READ);
 }
 
 static void on_written(struct bufferevent *stream, void *argument)
 {
-    struct client *client = argument;
+    struct http_client *client = argument;
 
     if (client->closing) {
-        free_client(client);
+        http_client_free(client);
         return;
     }
-    arm_deadline(client);
+    arm_deadline(client, 0);
     list_remove(&client->in_server);
     list_append(&client->server->clients, &client->in_server);
     bufferevent_enable(stream, EV_READ);
@@ -229,76 +230,7 @@ static void on_stream_event(struct bufferevent *stream, short what, void *argume
 {
     (void)stream;
     (void)what; /* its end, or an error */
-    free_client(argument);
-}
-
-/* Who it is: a uid, or an address. Two may be taken for one, and then share what one may have. */
-static uint64_t peer_of(int fd, const struct sockaddr *address)
-{
-    struct ucred peer;
-    socklen_t length = sizeof peer;
-    uint64_t halves[2];
-
-    switch (address->sa_family) {
-    case AF_INET:
-        return ((const struct sockaddr_in *)(const void *)address)->sin_addr.s_addr;
-    case AF_INET6:
-        memcpy(halves, &((const struct sockaddr_in6 *)(const void *)address)->sin6_addr, sizeof halves);
-        return halves[0] ^ halves[1];
-    default:
-        return getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &length) == 0 ? peer.uid : 0;
-    }
-}
-
-static unsigned count_of_peer(const struct http_server *server, uint64_t peer)
-{
-    unsigned count = 0;
-
-    for (struct list_node *node = server->clients.next; node != &server->clients; node = node->next)
-        count += CONTAINER_OF(node, struct client, in_server)->peer == peer;
-    return count;
-}
-
-/*
- * Whose place another client gets: of whoever has the most clients the one that has waited longest. So nobody can keep
- * others out, and a client that was accepted just now has the time to ask. NULL: none has had it.
- */
-static struct client *find_victim(const struct http_server *server)
-{
-    uint64_t now_ms = clock_now_ms();
-    struct client *victim = NULL;
-    unsigned most = 0;
-
-    for (struct list_node *node = server->clients.next; node != &server->clients; node = node->next) {
-        struct client *client = CONTAINER_OF(node, struct client, in_server);
-        unsigned count = now_ms - client->since_ms >= TIME_TO_ASK_MS ? count_of_peer(server, client->peer) : 0;
-
-        if (count > most) {
-            most = count;
-            victim = client;
-        }
-    }
-    return victim;
-}
-
-/* One place is always free; while none can be made so, whoever comes waits to be accepted. */
-static void make_room(struct http_server *server)
-{
-    const struct timeval soon = { .tv_usec = TIME_TO_ASK_MS * 1000 / 4 };
-
-    while (server->client_count >= HTTP_MOST_CLIENTS) {
-        struct client *victim = find_victim(server);
-
-        if (!victim)
-            break;
-        free_client(victim);
-    }
-    if (server->client_count < HTTP_MOST_CLIENTS || server->is_paused)
-        return;
-    server->is_paused = true;
-    for (unsigned i = 0; i < server->listener_count; i++)
-        evconnlistener_disable(server->listeners[i]);
-    event_add(server->resume, &soon);
+    http_client_free(argument);
 }
 
 static void on_resume(evutil_socket_t fd, short what, void *argument)
@@ -308,16 +240,16 @@ static void on_resume(evutil_socket_t fd, short what, void *argument)
     (void)fd;
     (void)what;
     server->is_paused = false;
-    make_room(server);
+    http_places_make_room(server);
     if (!server->is_paused)
-        resume_accepting(server);
+        http_places_resume(server);
 }
 
 static void on_accept(struct evconnlistener *listener, evutil_socket_t fd, struct sockaddr *address, int length,
                       void *argument)
 {
     struct http_server *server = argument;
-    struct client *client = calloc(1, sizeof *client);
+    struct http_client *client = calloc(1, sizeof *client);
 
     (void)listener;
     (void)length;
@@ -335,14 +267,14 @@ static void on_accept(struct evconnlistener *listener, evutil_socket_t fd, struc
     }
     client->server = server;
     client->number = ++server->last_number;
-    client->peer = peer_of(fd, address);
+    client->peer = http_places_peer(fd, address);
     client->since_ms = clock_now_ms();
     list_append(&server->clients, &client->in_server);
     server->client_count++;
     bufferevent_setcb(client->stream, on_readable, on_written, on_stream_event, client);
-    arm_deadline(client);
+    arm_deadline(client, 0);
     bufferevent_enable(client->stream, EV_READ | EV_WRITE);
-    make_room(server);
+    http_places_make_room(server);
 }
 
 /* Without a descriptor left, accepting again at once would spin; the next client, or the next second, tries again. */
@@ -378,7 +310,7 @@ int http_server_listen(struct http_server *server, int fd)
 {
     struct evconnlistener *listener = NULL;
 
-    if (server->listener_count < MOST_LISTENERS)
+    if (server->listener_count < HTTP_MOST_LISTENERS)
         listener = evconnlistener_new(server->base, on_accept, server, LEV_OPT_CLOSE_ON_FREE | LEV_OPT_CLOSE_ON_EXEC, 0,
                                       fd);
     if (!listener) {
@@ -401,7 +333,7 @@ void http_server_free(struct http_server *server)
     if (!server)
         return;
     while (!list_is_empty(&server->clients))
-        free_client(CONTAINER_OF(server->clients.next, struct client, in_server));
+        http_client_free(CONTAINER_OF(server->clients.next, struct http_client, in_server));
     http_server_stop_listening(server);
     event_free(server->resume);
     free(server);

@@ -17,6 +17,8 @@
 #define HTTP_MOST_CLIENTS      64 /* of one server; then whoever has the most loses the one that has waited longest */
 #define HTTP_IDLE_S            10 /* a request must arrive, and its answer leave, within this */
 
+struct http_client;
+
 struct http_request {
     const char *method;
     const char *path;  /* without its query */
@@ -28,8 +30,9 @@ struct http_request {
     bool wants_text; /* Accept: text/plain */
     bool has_peer;   /* it came over a unix socket; then peer_uid is whose (SO_PEERCRED) */
     uid_t peer_uid;
-    uint64_t client; /* which connection it came over: no two have the same number */
-    int fd;          /* the client's connection, for http_pass_descriptors() alone; -1: none */
+    uint64_t client;          /* which connection it came over: no two have the same number */
+    struct http_client *from; /* the server's own; for http_defer() */
+    int fd;                   /* the client's connection, for http_pass_descriptors() alone; -1: none */
 };
 
 struct http_response {
@@ -39,7 +42,12 @@ struct http_response {
     struct strbuf body;
 };
 
-/* Answers `request` by filling in `response`. Must not keep either. */
+#define HTTP_RESPONSE_INIT                                         \
+    {                                                              \
+        .status = 200, .content_type = "text/plain; charset=utf-8" \
+    } /* but for its body */
+
+/* Answers `request` by filling in `response`, or defers the answer. Must not keep either. */
 typedef void (*http_handler)(void *owner, const struct http_request *request, struct http_response *response);
 
 #define HTTP_MOST_DESCRIPTORS 250 /* in one message (the kernel's SCM_MAX_FD is 253) */
@@ -52,6 +60,17 @@ bool http_client_is_gone(const struct http_request *request);
  * HTTP clients skip. A unix socket's client receives them as SCM_RIGHTS. Returns 0 or a negative errno.
  */
 int http_pass_descriptors(const struct http_request *request, const int *fds, size_t count);
+
+/*
+ * While a request is being answered: its answer comes later, within longest_ms, and what the handler leaves in its
+ * response is dropped. Exactly one http_answer() must follow, after the handler has returned, whether the client is
+ * still there or not; the server may be gone by then. Returns NULL without memory; then the answer is the handler's
+ * response.
+ */
+struct http_pending *http_defer(const struct http_request *request, unsigned longest_ms);
+
+/* Sends the answer, and ends `pending`. The body stays the caller's. */
+void http_answer(struct http_pending *pending, struct http_response *response);
 
 struct http_server;
 

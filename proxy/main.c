@@ -24,12 +24,13 @@ enum action {
 };
 
 static const char help[] =
-    "Usage: outrigger [-c FILE] [--takeover SOCKET | --check | --dump-config | --schema | --version]\n"
+    "Usage: outrigger [-c FILE] [--probes FILE] [--takeover SOCKET | --check | --dump-config | --schema | --version]\n"
     "\n"
     "Runs the proxy in the foreground until SIGTERM, which drains it and then ends it.\n"
     "\n"
     "  -c, --config FILE   configuration; default " CONFIG_DEFAULT_PATH ", and when that\n"
     "                      does not exist: transparent passthrough with the default policies\n"
+    "      --probes FILE   a file whose `probes` are added to the configuration's\n"
     "      --takeover SOCKET\n"
     "                      take over from the proxy with this control socket: it hands its\n"
     "                      listening sockets over and ends with its last connection. For\n"
@@ -74,16 +75,16 @@ static int print_schema(void)
     return print(&text);
 }
 
-static int with_config(const char *path, const char *takeover_path, enum action action)
+static int with_config(const struct config_files *files, const char *takeover_path, enum action action)
 {
-    struct process_task task = { .config_path = path, .takeover_path = takeover_path };
+    struct process_task task = { .files = *files, .takeover_path = takeover_path };
     struct config *config;
     const char *name;
     char *errors;
     int r;
 
-    file_identify(path ? path : CONFIG_DEFAULT_PATH, &task.seen);
-    r = config_load(path, NULL, &name, &config, &errors);
+    file_identify(files->path ? files->path : CONFIG_DEFAULT_PATH, &task.seen);
+    r = config_load(files, NULL, &name, &config, &errors);
     if (r == -EINVAL) {
         fputs(errors, stderr);
         free(errors);
@@ -117,20 +118,29 @@ static void open_standard_descriptors(void)
 int main(int argc, char **argv)
 {
     static const struct option options[] = {
-        { "config", required_argument, NULL, 'c' }, { "takeover", required_argument, NULL, 't' },
-        { "check", no_argument, NULL, 'k' },        { "dump-config", no_argument, NULL, 'd' },
-        { "schema", no_argument, NULL, 's' },       { "version", no_argument, NULL, 'v' },
-        { "help", no_argument, NULL, 'h' },         { 0 },
+        { "config", required_argument, NULL, 'c' },
+        { "probes", required_argument, NULL, 'p' },
+        { "takeover", required_argument, NULL, 't' },
+        { "check", no_argument, NULL, 'k' },
+        { "dump-config", no_argument, NULL, 'd' },
+        { "schema", no_argument, NULL, 's' },
+        { "version", no_argument, NULL, 'v' },
+        { "help", no_argument, NULL, 'h' },
+        { 0 },
     };
     enum action action = ACTION_RUN;
-    const char *path = NULL, *takeover_path = NULL;
+    struct config_files files = { 0 };
+    const char *takeover_path = NULL;
     int option;
 
     open_standard_descriptors();
     while ((option = getopt_long(argc, argv, "c:h", options, NULL)) != -1) {
         switch (option) {
         case 'c':
-            path = optarg;
+            files.path = optarg;
+            break;
+        case 'p':
+            files.probes = optarg;
             break;
         case 't':
             takeover_path = optarg;
@@ -170,6 +180,6 @@ int main(int argc, char **argv)
         return print_schema();
     default:
         record_memory_init();
-        return with_config(path, takeover_path, action);
+        return with_config(&files, takeover_path, action);
     }
 }

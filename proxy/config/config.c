@@ -11,6 +11,7 @@
 #include "proxy/config/node.h"
 #include "proxy/config/report.h"
 #include "proxy/config/validate.h"
+#include "proxy/config/validate_probes.h"
 
 /* Transparent mode with the default policies. */
 static const char built_in_name[] = "built-in configuration (there is no " CONFIG_DEFAULT_PATH ")";
@@ -124,7 +125,7 @@ static int report_unreadable(const char *path, int error, char **ret_errors)
     return *ret_errors ? -EINVAL : -ENOMEM;
 }
 
-int config_load(const char *path, const struct config *running, const char **ret_name, struct config **ret_config,
+static int load(const char *path, const struct config *running, const char **ret_name, struct config **ret_config,
                 char **ret_errors)
 {
     const char *file = path ? path : CONFIG_DEFAULT_PATH;
@@ -144,5 +145,77 @@ int config_load(const char *path, const struct config *running, const char **ret
         return report_unreadable(file, r, ret_errors);
     r = parse(file, text, length, running, ret_config, ret_errors);
     free(text);
+    return r;
+}
+
+/* To the end of the list that the main file may have. */
+static int append_probes(struct config *config, const struct probe_list *more)
+{
+    struct probe_list *probes = &config->probes;
+    struct probe_config *items = arena_alloc(&config->arena, (probes->count + more->count) * sizeof *items);
+
+    if (!items)
+        return -ENOMEM;
+    if (probes->count > 0)
+        memcpy(items, probes->items, probes->count * sizeof *items);
+    if (more->count > 0)
+        memcpy(items + probes->count, more->items, more->count * sizeof *items);
+    *probes = (struct probe_list){ .items = items, .count = probes->count + more->count };
+    return 0;
+}
+
+static int add_probes(const char *name, const char *text, size_t length, struct config *config, char **ret_errors)
+{
+    struct probe_list more = { 0 };
+    struct arena tree = { 0 };
+    struct node *root = NULL;
+    struct report report;
+    int r;
+
+    report_init(&report, name);
+    r = node_parse(text, length, &tree, &report, &root);
+    if (r == 0)
+        r = config_decode_section(&schema_probes_file, root, &config->arena, &more, &report);
+    if (r == 0)
+        r = append_probes(config, &more);
+    if (r == 0 && report.count == 0)
+        validate_probes(&(struct validate){ root, config, &report }, &config->probes);
+    if (r == 0 && report.count > 0)
+        r = -EINVAL;
+    if (r == -EINVAL) {
+        *ret_errors = report_text(&report);
+        if (!*ret_errors)
+            r = -ENOMEM;
+    }
+    report_done(&report);
+    arena_done(&tree);
+    return r;
+}
+
+static int load_probes(const char *path, struct config *config, char **ret_errors)
+{
+    char *text;
+    size_t length;
+    int r = file_read(path, NODE_MOST_BYTES, &text, &length);
+
+    if (r == -ENOMEM)
+        return r;
+    if (r < 0)
+        return report_unreadable(path, r, ret_errors);
+    r = add_probes(path, text, length, config, ret_errors);
+    free(text);
+    return r;
+}
+
+int config_load(const struct config_files *files, const struct config *running, const char **ret_name,
+                struct config **ret_config, char **ret_errors)
+{
+    int r = load(files->path, running, ret_name, ret_config, ret_errors);
+
+    if (r < 0 || !files->probes)
+        return r;
+    r = load_probes(files->probes, *ret_config, ret_errors);
+    if (r < 0)
+        config_free(*ret_config);
     return r;
 }

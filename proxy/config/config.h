@@ -8,17 +8,23 @@
 
 #define CONFIG_DEFAULT_PATH "/etc/outrigger/outrigger.yaml"
 
+/* Where a configuration comes from. Borrowed. */
+struct config_files {
+    const char *path;   /* NULL: CONFIG_DEFAULT_PATH, and the built-in configuration when that does not exist */
+    const char *probes; /* a file whose `probes` are added; NULL: none */
+};
+
 /*
- * Loads and checks `path`; NULL means CONFIG_DEFAULT_PATH, and the built-in configuration when that does not exist.
+ * Loads and checks what `files` name.
  *
  * running      the configuration in force, of which some keys cannot change; NULL: there is none
  * ret_config   set on success only; release with config_free()
- * ret_name     set always: what was loaded, for messages; borrowed from `path` or static
+ * ret_name     set always: what was loaded, for messages; borrowed from `files` or static
  * ret_errors   set on -EINVAL: every mistake, one line each; release with free()
  * Returns 0, -EINVAL, or -ENOMEM.
  */
-int config_load(const char *path, const struct config *running, const char **ret_name, struct config **ret_config,
-                char **ret_errors);
+int config_load(const struct config_files *files, const struct config *running, const char **ret_name,
+                struct config **ret_config, char **ret_errors);
 
 /* The same for a text in memory; `name` stands for the file in messages. */
 int config_parse(const char *name, const char *text, size_t length, struct config **ret_config, char **ret_errors);

@@ -416,6 +416,41 @@ struct authorization_rule {
     struct cidr_list sources;
 };
 
+enum probe_type {
+    PROBE_TCP,
+    PROBE_HTTP,
+    PROBE_GRPC,
+};
+
+enum probe_scheme {
+    PROBE_SCHEME_HTTP,
+    PROBE_SCHEME_HTTPS,
+};
+
+struct probe_header_config {
+    const char *name, *value;
+};
+
+/* How the app is asked when /probe/NAME is. */
+struct probe_config {
+    const char *name;
+    uint64_t type; /* enum probe_type */
+    uint64_t port; /* of the app */
+    uint64_t timeout_ms;
+    uint64_t scheme;         /* enum probe_scheme */
+    const char *path, *host; /* of HTTP; host NULL: the address */
+    const char *service;     /* of gRPC; NULL: the whole server */
+    struct {
+        struct probe_header_config *items;
+        size_t count;
+    } headers;
+};
+
+struct probe_list {
+    struct probe_config *items;
+    size_t count;
+};
+
 struct config {
     struct arena arena; /* owns everything below */
     unsigned further_owners;
@@ -448,8 +483,9 @@ struct config {
     struct {
         struct authorization_rule *items;
         size_t count;
-    } authorization;               /* inbound; the first that matches decides; with any, who matches none is denied */
-    const char *defaults_text;     /* `defaults` as it was written, on one line; NULL without */
-    struct cluster_config inbound; /* captured inbound connections without an entry of their own */
+    } authorization; /* inbound; the first that matches decides; with any, who matches none is denied */
+    struct probe_list probes;
+    const char *defaults_text;         /* `defaults` as it was written, on one line; NULL without */
+    struct cluster_config inbound;     /* captured inbound connections without an entry of their own */
     struct cluster_config passthrough; /* captured outbound connections that match no cluster */
 };

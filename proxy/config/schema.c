@@ -631,6 +631,14 @@ static const struct field root_fields[] = {
       .reload = RELOAD_AT_ONCE,
       .doc = "Who may reach the app through inbound interception. The first rule that matches decides; with any rule "
              "there, who matches none is denied, the kubelet's probes too. Without rules everybody may." },
+    { .key = "probes",
+      .type = FIELD_LIST,
+      .offset = offsetof(struct config, probes),
+      .section = &schema_probe,
+      .max = PROBES_MOST,
+      .reload = RELOAD_AT_ONCE,
+      .doc = "What `GET /probe/NAME` of the health address asks the app, for a kubelet whose own probes would meet the "
+             "proxy: a connection to a captured port is always accepted. outrigger-inject writes them." },
     { .key = "defaults",
       .type = FIELD_SECTION,
       .offset = offsetof(struct config, defaults_text),

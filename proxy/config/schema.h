@@ -85,6 +85,9 @@ extern const struct section schema_faults;
 
 extern const struct section schema_health_check;
 
+/* A file with nothing but `probes`, for struct probe_list. */
+extern const struct section schema_probes_file;
+
 /* How many names a FIELD_ENUM or FIELD_FLAGS row has. */
 size_t field_name_count(const struct field *field);
 

@@ -21,3 +21,7 @@ extern const struct section schema_inbound_cluster;
 
 /* In schema_access_log.c. */
 extern const struct section schema_access_log;
+
+/* An entry of `probes`. In schema_probes.c. */
+extern const struct section schema_probe;
+#define PROBES_MOST 256

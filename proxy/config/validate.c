@@ -12,6 +12,7 @@
 #include "proxy/config/validate_access_log.h"
 #include "proxy/config/validate_match.h"
 #include "proxy/config/validate_place.h"
+#include "proxy/config/validate_probes.h"
 #include "proxy/config/validate_tls.h"
 
 /* The node that `path` names (`clusters[2].retry`), or the last one on the way that exists. */
@@ -396,5 +397,6 @@ int config_validate(const struct node *root, struct config *config, struct repor
     check_clusters(&validate);
     validate_access_log(&validate);
     validate_tls(&validate);
+    validate_probes(&validate, &config->probes);
     return validate_match_ties(&validate);
 }

@@ -10,6 +10,7 @@
 #include "base/macros.h"
 #include "proxy/observe/dashboard/dashboard.h"
 #include "proxy/process/command_clusters.h"
+#include "proxy/process/command_probe.h"
 #include "proxy/process/command_trace.h"
 #include "proxy/process/command_views.h"
 #include "proxy/process/process.h"
@@ -176,6 +177,14 @@ static const struct control_command commands[] = {
       .on_health = true,
       .run = command_metrics,
       .summary = "Metrics in Prometheus' text format" },
+    { .method = "GET",
+      .path = "/probe/",
+      .permission = CONTROL_READ,
+      .on_health = true,
+      .run = command_probe,
+      .summary = "Asks the app, as `probes` of the configuration says, on the kubelet's behalf",
+      .name = "{name}",
+      .statuses = "503 the app is not well, and why; or its own status, from 400\n404 no such probe is configured" },
     { .method = "GET",
       .path = "/status",
       .permission = CONTROL_READ,

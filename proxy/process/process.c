@@ -245,7 +245,7 @@ static int start(struct process *process, const struct process_task *task)
         return -ENOMEM;
     }
     event_assign(&process->lifecycle_tick, process->base, -1, EV_PERSIST, on_lifecycle_tick, process);
-    reload_init(process, task->config_path, &task->seen);
+    reload_init(process, &task->files, &task->seen);
     identity_init(process);
     commands_init(process);
     command_trace_init(process);
@@ -310,6 +310,7 @@ static void end(struct process *process)
     interception_check_free(process->interception_check);
     takeover_free(process->takeover);
     http_server_free(process->control);
+    app_prober_free(process->prober);
     http_server_free(process->health);
     http_server_free(process->admin);
     if (process->control_path)

@@ -11,6 +11,7 @@
 #include "control/server.h"
 #include "proxy/config/config.h"
 #include "proxy/observe/trace.h"
+#include "proxy/probe/app_probe.h"
 #include "proxy/process/identity.h"
 #include "proxy/process/lifecycle.h"
 #include "proxy/process/reload.h"
@@ -47,6 +48,7 @@ struct process {
     struct event trace_forgotten;
     struct control_server_config commands;
     struct http_server *control, *health, *admin;
+    struct app_prober *prober;
     struct control_socket control_sockets[MOST_CONTROL_SOCKETS];
     unsigned control_socket_count;
     struct takeover *takeover;   /* while it takes over from another process */
@@ -63,7 +65,7 @@ struct process {
 /* What to run. */
 struct process_task {
     struct config *config;     /* the process takes it over */
-    const char *config_path;   /* where it came from, for reloads; NULL: the default path, or the built-in one */
+    struct config_files files; /* where it came from, for reloads */
     struct file_identity seen; /* the file, as it was before it was loaded */
     const char *takeover_path; /* the control socket of a process to take over from; NULL: none */
 };

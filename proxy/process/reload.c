@@ -73,7 +73,7 @@ static int load_and_apply(struct process *process, struct strbuf *text)
     }
     file_identify(process->reload.status.path, &process->reload.seen);
     file_watch_seen(process->reload.watch, &process->reload.seen);
-    r = config_load(process->reload.path, running, &name, &config, &errors);
+    r = config_load(&process->reload.files, running, &name, &config, &errors);
 
     if (r == -EINVAL) {
         strbuf_append(text, errors);
@@ -158,13 +158,13 @@ static void on_again(evutil_socket_t fd, short what, void *argument)
     reload_by_watch(argument);
 }
 
-void reload_init(struct process *process, const char *path, const struct file_identity *seen)
+void reload_init(struct process *process, const struct config_files *files, const struct file_identity *seen)
 {
     struct reload *reload = &process->reload;
 
-    reload->path = path;
+    reload->files = *files;
     reload->seen = *seen;
-    reload->status.path = path ? path : CONFIG_DEFAULT_PATH;
+    reload->status.path = files->path ? files->path : CONFIG_DEFAULT_PATH;
     reload->status.succeeded_s = clock_wall_seconds();
     evtimer_assign(&reload->old, process->base, on_look_at_old, process);
     evtimer_assign(&reload->again, process->base, on_again, process);

@@ -11,13 +11,14 @@
 
 #include "base/file.h"
 #include "base/strbuf.h"
+#include "proxy/config/config.h"
 #include "proxy/observe/status.h"
 
 struct file_watch;
 struct process;
 
 struct reload {
-    const char *path; /* borrowed; NULL: the default one, or the built-in configuration */
+    struct config_files files;
     struct file_watch *watch;
     struct event old;   /* while older configurations have connections */
     struct event again; /* while the file is not in force although nothing is wrong with it */
@@ -28,7 +29,7 @@ struct reload {
 };
 
 /* `seen`: the file as it was before it was loaded the first time. */
-void reload_init(struct process *process, const char *path, const struct file_identity *seen);
+void reload_init(struct process *process, const struct config_files *files, const struct file_identity *seen);
 
 /* An older configuration may have connections: looks now and then, to free it. */
 void reload_look_at_old(struct process *process);

@@ -131,6 +131,8 @@ int startup_open_control(struct process *process, const struct config *config)
     if (r == 0)
         r = http_server_new(process->base, control_on_health_request, &process->commands, &process->health);
     if (r == 0)
+        r = app_prober_new(process->base, &process->prober);
+    if (r == 0)
         r = http_server_new(process->base, control_on_admin_request, &process->commands, &process->admin);
     if (r == 0)
         r = open_control(process, config->control.path);

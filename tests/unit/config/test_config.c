@@ -134,7 +134,9 @@ static void test_config_load_of_a_missing_file_says_so(void **state)
     char *errors = NULL;
 
     (void)state;
-    assert_int_equal(config_load("/nonexistent/outrigger.yaml", NULL, &name, &config, &errors), -EINVAL);
+    assert_int_equal(
+        config_load(&(struct config_files){ .path = "/nonexistent/outrigger.yaml" }, NULL, &name, &config, &errors),
+        -EINVAL);
     assert_string_equal(errors, "/nonexistent/outrigger.yaml: cannot be read: No such file or directory\n");
     free(errors);
 }
