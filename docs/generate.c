@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/macros.h"
+#include "inject/annotations.h"
 #include "iptables/options.h"
 #include "proxy/config/config.h"
 #include "proxy/conn/conn_state.h"
@@ -230,8 +231,9 @@ static json_t *describe_operation(const struct control_command *command)
                             json_pack("{s:s, s:{s:{s:{s:s}}}}", "description", command->body, "content", "text/plain",
                                       "schema", "type", "string"));
     if (command->name)
-        json_array_append_new(parameters, json_pack("{s:s, s:s, s:b, s:{s:s}}", "name", "cluster", "in", "path",
-                                                    "required", 1, "schema", "type", "string"));
+        json_array_append_new(parameters, json_pack("{s:s%, s:s, s:b, s:{s:s}}", "name", command->name + 1,
+                                                    strcspn(command->name + 1, "}"), "in", "path", "required", 1,
+                                                    "schema", "type", "string"));
     if (command->name && strstr(command->name, "{verb}"))
         json_array_append_new(parameters,
                               json_pack("{s:s, s:s, s:b, s:{s:s, s:[ss]}}", "name", "verb", "in", "path", "required", 1,
@@ -268,14 +270,29 @@ static void print_openapi(void)
     json_decref(api);
 }
 
+static void print_annotations(void)
+{
+    struct strbuf text;
+
+    strbuf_init(&text, 65536);
+    annotations_reference(&text);
+    fputs(text.text, stdout);
+    strbuf_done(&text);
+}
+
 static const struct {
     const char *name;
     void (*print)(void);
 } pages[] = {
-    { "configuration", print_configuration },         { "end-reasons", print_end_reasons },
-    { "connection-states", print_connection_states }, { "init-options", print_init_options },
-    { "control-requests", print_control_requests },   { "openapi", print_openapi },
-    { "tls-problems", print_tls_problems },           { "metrics", print_metrics },
+    { "configuration", print_configuration },
+    { "end-reasons", print_end_reasons },
+    { "connection-states", print_connection_states },
+    { "init-options", print_init_options },
+    { "control-requests", print_control_requests },
+    { "openapi", print_openapi },
+    { "tls-problems", print_tls_problems },
+    { "annotations", print_annotations },
+    { "metrics", print_metrics },
 };
 
 int main(int argc, char **argv)

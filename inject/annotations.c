@@ -8,6 +8,7 @@
 #include "base/macros.h"
 #include "base/port_range.h"
 #include "base/suggest.h"
+#include "base/units.h"
 
 typedef bool check_value(const char *text);
 
@@ -24,6 +25,23 @@ static bool is_bool(const char *text)
 static bool is_sidecar(const char *text)
 {
     return strcmp(text, "native") == 0 || strcmp(text, "ordinary") == 0;
+}
+
+static bool is_tls_mode(const char *text)
+{
+    return strcmp(text, "disabled") == 0 || strcmp(text, "permissive") == 0 || strcmp(text, "strict") == 0;
+}
+
+static bool is_mode(const char *text)
+{
+    return strcmp(text, "redirect") == 0 || strcmp(text, "tproxy") == 0;
+}
+
+static bool is_duration(const char *text)
+{
+    uint64_t ms;
+
+    return units_parse_duration(text, &ms) == 0 && ms <= 3600000;
 }
 
 static bool is_level(const char *text)
@@ -98,6 +116,7 @@ static bool are_interfaces(const char *text)
 
 static const char bools[] = "true, false";
 static const char quantities[] = "a number with m, k, M, G, Ki, Mi or Gi, such as 100m or 64Mi";
+static const char durations[] = "a duration up to 1h, such as 5s or 500ms";
 static const char cidrs[] = "blocks with commas between them, such as 10.0.0.0/8,fd00::/8, or *";
 static const char ports[] = "ports and ranges with commas between them, such as 80,8000-8010, or *";
 static const char interfaces[] = "names of interfaces with commas between them";
@@ -105,32 +124,94 @@ static const char interfaces[] = "names of interfaces with commas between them";
 static const struct {
     const char *name, *istio; /* behind the prefixes; NULL: Istio has none */
     check_value *check;
-    const char *allowed;
+    const char *allowed, *doc;
 } rows[ANNOTATION_COUNT] = {
-    [ANNOTATION_INJECT] = { "inject", NULL, is_bool, bools },
-    [ANNOTATION_SIDECAR] = { "sidecar", NULL, is_sidecar, "native, ordinary" },
-    [ANNOTATION_IMAGE] = { "image", NULL, is_any, "an image" },
-    [ANNOTATION_CONFIG] = { "config", NULL, is_any, "a configuration, as in docs/configuration.md" },
-    [ANNOTATION_CONFIG_MAP] = { "config-map", NULL, is_any, "the name of a ConfigMap with the key outrigger.yaml" },
-    [ANNOTATION_LOG_LEVEL] = { "log-level", NULL, is_level, "error, warning, info, debug" },
-    [ANNOTATION_HOLD_APPLICATION] = { "hold-application", NULL, is_bool, bools },
-    [ANNOTATION_CPU] = { "cpu", NULL, is_quantity, quantities },
-    [ANNOTATION_CPU_LIMIT] = { "cpu-limit", NULL, is_quantity, quantities },
-    [ANNOTATION_MEMORY] = { "memory", NULL, is_quantity, quantities },
-    [ANNOTATION_MEMORY_LIMIT] = { "memory-limit", NULL, is_quantity, quantities },
-    [ANNOTATION_INCLUDE_OUTBOUND_CIDRS] = { "include-outbound-cidrs", "includeOutboundIPRanges", are_cidrs, cidrs },
-    [ANNOTATION_EXCLUDE_OUTBOUND_CIDRS] = { "exclude-outbound-cidrs", "excludeOutboundIPRanges", are_cidrs, cidrs },
-    [ANNOTATION_INCLUDE_OUTBOUND_PORTS] = { "include-outbound-ports", "includeOutboundPorts", are_ports, ports },
-    [ANNOTATION_EXCLUDE_OUTBOUND_PORTS] = { "exclude-outbound-ports", "excludeOutboundPorts", are_ports, ports },
-    [ANNOTATION_INCLUDE_INBOUND_PORTS] = { "include-inbound-ports", "includeInboundPorts", are_ports, ports },
-    [ANNOTATION_EXCLUDE_INBOUND_PORTS] = { "exclude-inbound-ports", "excludeInboundPorts", are_ports, ports },
-    [ANNOTATION_EXCLUDE_INTERFACES] = { "exclude-interfaces", "excludeInterfaces", are_interfaces, interfaces },
-    [ANNOTATION_VIRTUAL_INTERFACES] = { "virtual-interfaces", "kubevirtInterfaces", are_interfaces, interfaces },
+    [ANNOTATION_INJECT] = { "inject", NULL, is_bool, bools,
+                            "`false`: the pod stays as it is; `true`: it gets a sidecar also where only annotated pods "
+                            "do." },
+    [ANNOTATION_SIDECAR] = { "sidecar", NULL, is_sidecar, "native, ordinary",
+                             "`native`: an init container with `restartPolicy: Always` (Kubernetes 1.29). `ordinary`: "
+                             "a container before the app's. Left out: as `--sidecar` says." },
+    [ANNOTATION_IMAGE] = { "image", NULL, is_any, "an image",
+                           "The image with the four programs. Left out: that of `--image`." },
+    [ANNOTATION_CONFIG] = { "config", NULL, is_any, "a configuration, as in docs/configuration.md",
+                            "The proxy's whole configuration, in place of the generated one. Changing it on a running "
+                            "pod reloads the proxy, once the kubelet has written it." },
+    [ANNOTATION_CONFIG_MAP] = { "config-map", NULL, is_any, "the name of a ConfigMap with the key outrigger.yaml",
+                                "The same from a ConfigMap of the pod's namespace." },
+    [ANNOTATION_LOG_LEVEL] = { "log-level", NULL, is_level, "error, warning, info, debug",
+                               "`log.level` of the generated configuration." },
+    [ANNOTATION_HOLD_APPLICATION] = { "hold-application", NULL, is_bool, bools,
+                                      "`false`: an ordinary sidecar does not hold the app until the proxy is ready. A "
+                                      "native one always does." },
+    [ANNOTATION_REWRITE_PROBES] = { "rewrite-probes", NULL, is_bool, bools,
+                                    "`false`: the kubelet's probes of the app stay as they are. It then asks a "
+                                    "captured port, which always accepts; exclude the port." },
+    [ANNOTATION_IDENTITY_SECRET] = { "identity-secret", NULL, is_any,
+                                     "the name of a Secret with tls.crt, tls.key and ca.crt",
+                                     "The pod's identity for mutual TLS (an X509-SVID), where the proxy looks for it; "
+                                     "the "
+                                     "generated configuration has `identity: {}`." },
+    [ANNOTATION_IDENTITY_CSI_DRIVER] = { "identity-csi-driver", NULL, is_any,
+                                         "the name of a CSI driver, such as spiffe.csi.cert-manager.io",
+                                         "The same from a driver that makes an identity for each pod." },
+    [ANNOTATION_TLS_MODE] = { "tls-mode", NULL, is_tls_mode, "disabled, permissive, strict",
+                              "`intercept.inbound.tls.mode` of the generated configuration: what clients of the app "
+                              "may "
+                              "speak. Left out: permissive." },
+    [ANNOTATION_DRAIN_DELAY] = { "drain-delay", NULL, is_duration, durations,
+                                 "`drain.delay` of the generated configuration. Left out: 0s, with an ordinary sidecar "
+                                 "5s." },
+    [ANNOTATION_DRAIN_MINIMUM] = { "drain-minimum", NULL, is_duration, durations,
+                                   "`drain.minimum` of it. Left out: 0s, with an ordinary sidecar the pod's grace "
+                                   "period less 5s." },
+    [ANNOTATION_DRAIN_TIMEOUT] = { "drain-timeout", NULL, is_duration, durations,
+                                   "`drain.timeout` of it. Left out: 25s, with an ordinary sidecar the pod's grace "
+                                   "period less 2s." },
+    [ANNOTATION_CPU] = { "cpu", NULL, is_quantity, quantities, "The request of both containers. Left out: 10m." },
+    [ANNOTATION_CPU_LIMIT] = { "cpu-limit", NULL, is_quantity, quantities,
+                               "Left out: none, so that a burst is not throttled." },
+    [ANNOTATION_MEMORY] = { "memory", NULL, is_quantity, quantities, "The request. Left out: 32Mi." },
+    [ANNOTATION_MEMORY_LIMIT] = { "memory-limit", NULL, is_quantity, quantities, "Left out: 256Mi." },
+    [ANNOTATION_MODE] = { "mode", NULL, is_mode, "redirect, tproxy",
+                          "How connections to the app are captured. `tproxy`: the app sees its clients' own addresses; "
+                          "the proxy then runs as uid 0 with NET_ADMIN, outside the Pod Security profile "
+                          "\"restricted\"." },
+    [ANNOTATION_INCLUDE_OUTBOUND_CIDRS] = { "include-outbound-cidrs", "includeOutboundIPRanges", are_cidrs, cidrs,
+                                            "Destinations to capture. Left out: all." },
+    [ANNOTATION_EXCLUDE_OUTBOUND_CIDRS] = { "exclude-outbound-cidrs", "excludeOutboundIPRanges", are_cidrs, cidrs,
+                                            "Destinations to leave alone." },
+    [ANNOTATION_INCLUDE_OUTBOUND_PORTS] = { "include-outbound-ports", "includeOutboundPorts", are_ports, ports,
+                                            "Ports to capture at whatever destination, excluded or not." },
+    [ANNOTATION_EXCLUDE_OUTBOUND_PORTS] = { "exclude-outbound-ports", "excludeOutboundPorts", are_ports, ports,
+                                            "Ports of destinations to leave alone." },
+    [ANNOTATION_INCLUDE_INBOUND_PORTS] = { "include-inbound-ports", "includeInboundPorts", are_ports, ports,
+                                           "The app's ports to capture. Left out: all." },
+    [ANNOTATION_EXCLUDE_INBOUND_PORTS] = { "exclude-inbound-ports", "excludeInboundPorts", are_ports, ports,
+                                           "The app's ports to leave alone." },
+    [ANNOTATION_EXCLUDE_INTERFACES] = { "exclude-interfaces", "excludeInterfaces", are_interfaces, interfaces,
+                                        "Interfaces whose connections are left alone." },
+    [ANNOTATION_VIRTUAL_INTERFACES] = { "virtual-interfaces", "kubevirtInterfaces", are_interfaces, interfaces,
+                                        "Interfaces of virtual machines or containers inside the pod, whose "
+                                        "connections are outbound ones." },
 };
 
 const char *annotation_name(enum annotation annotation)
 {
     return rows[annotation].name;
+}
+
+void annotations_reference(struct strbuf *text)
+{
+    strbuf_append(text,
+                  "# Annotations of pods\n\nMade by tools/generate-docs from inject/annotations.c. All begin with "
+                  "`" ANNOTATION_PREFIX "`, and stand in the metadata of the pod, or of the template that it comes "
+                  "from.\nThose of Istio mean the same and are understood as well; where both are there, ours "
+                  "counts.\n\n| annotation | allowed | what it does | Istio's |\n| --- | --- | --- | --- |\n");
+    for (enum annotation i = 0; i < ANNOTATION_COUNT; i++)
+        strbuf_printf(text, "| `%s` | %s | %s | %s%s%s |\n", rows[i].name, rows[i].allowed, rows[i].doc,
+                      rows[i].istio ? "`" ANNOTATION_ISTIO_PREFIX : "", rows[i].istio ? rows[i].istio : "",
+                      rows[i].istio ? "`" : "");
 }
 
 /* ANNOTATION_COUNT: none of them. */
@@ -151,7 +232,8 @@ static enum annotation find(const char *key)
 
 static bool is_our_own(const char *key)
 {
-    return strcmp(key, ANNOTATION_STATUS) == 0 || strcmp(key, ANNOTATION_GENERATED) == 0;
+    return strcmp(key, ANNOTATION_STATUS) == 0 || strcmp(key, ANNOTATION_GENERATED) == 0 ||
+           strcmp(key, ANNOTATION_PROBES) == 0 || strcmp(key, ANNOTATION_ORIGINALS) == 0;
 }
 
 static void complain_unknown(const char *key, char *problem, size_t size)
@@ -166,6 +248,51 @@ static void complain_unknown(const char *key, char *problem, size_t size)
              nearest >= 0 ? "annotation \"%.80s\" is not known; did you mean \"%s%s\"?"
                           : "annotation \"%.80s\" is not known; docs/kubernetes.md has them all",
              key, ANNOTATION_PREFIX, nearest >= 0 ? names[nearest] : "");
+}
+
+static bool exclude_each_other(const struct annotations *annotations, enum annotation one, enum annotation other,
+                               char *problem, size_t size)
+{
+    if (!annotations->values[one] || !annotations->values[other])
+        return false;
+    snprintf(problem, size, "annotations %s%s and %s%s exclude each other", ANNOTATION_PREFIX, rows[one].name,
+             ANNOTATION_PREFIX, rows[other].name);
+    return true;
+}
+
+/* What goes into the generated configuration has no effect beside one of the pod's own. */
+static bool fits_own_config(const struct annotations *annotations, char *problem, size_t size)
+{
+    static const enum annotation generated[] = { ANNOTATION_LOG_LEVEL, ANNOTATION_TLS_MODE, ANNOTATION_DRAIN_DELAY,
+                                                 ANNOTATION_DRAIN_MINIMUM, ANNOTATION_DRAIN_TIMEOUT };
+
+    if (!annotations->values[ANNOTATION_CONFIG] && !annotations->values[ANNOTATION_CONFIG_MAP])
+        return true;
+    for (size_t i = 0; i < ARRAY_SIZE(generated); i++) {
+        if (!annotations->values[generated[i]])
+            continue;
+        snprintf(problem, size, "annotation %s%s has no effect beside a configuration of the pod's own; set it there",
+                 ANNOTATION_PREFIX, rows[generated[i]].name);
+        return false;
+    }
+    return true;
+}
+
+static bool has_identity(const struct annotations *annotations)
+{
+    return annotations->values[ANNOTATION_IDENTITY_SECRET] || annotations->values[ANNOTATION_IDENTITY_CSI_DRIVER];
+}
+
+/* Nobody can speak TLS to who has no identity. */
+static bool has_what_tls_needs(const struct annotations *annotations, char *problem, size_t size)
+{
+    const char *mode = annotations->values[ANNOTATION_TLS_MODE];
+
+    if (!mode || strcmp(mode, "disabled") == 0 || has_identity(annotations))
+        return true;
+    snprintf(problem, size, "annotation %stls-mode: \"%s\" needs %sidentity-secret or -csi-driver", ANNOTATION_PREFIX,
+             mode, ANNOTATION_PREFIX);
+    return false;
 }
 
 bool annotations_read(const struct value *metadata, struct annotations *ret_annotations, char *problem, size_t size)
@@ -191,10 +318,8 @@ bool annotations_read(const struct value *metadata, struct annotations *ret_anno
         if (!ret_annotations->values[annotation] || strncmp(key, ANNOTATION_PREFIX, strlen(ANNOTATION_PREFIX)) == 0)
             ret_annotations->values[annotation] = text; /* ours wins over Istio's */
     }
-    if (ret_annotations->values[ANNOTATION_CONFIG] && ret_annotations->values[ANNOTATION_CONFIG_MAP]) {
-        snprintf(problem, size, "annotations %sconfig and %sconfig-map exclude each other", ANNOTATION_PREFIX,
-                 ANNOTATION_PREFIX);
+    if (exclude_each_other(ret_annotations, ANNOTATION_CONFIG, ANNOTATION_CONFIG_MAP, problem, size) ||
+        exclude_each_other(ret_annotations, ANNOTATION_IDENTITY_SECRET, ANNOTATION_IDENTITY_CSI_DRIVER, problem, size))
         return false;
-    }
-    return true;
+    return fits_own_config(ret_annotations, problem, size) && has_what_tls_needs(ret_annotations, problem, size);
 }

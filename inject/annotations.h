@@ -9,12 +9,15 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "base/strbuf.h"
 #include "inject/value.h"
 
 #define ANNOTATION_PREFIX       "outrigger.dev/"
 #define ANNOTATION_ISTIO_PREFIX "traffic.sidecar.istio.io/"
 #define ANNOTATION_STATUS       ANNOTATION_PREFIX "status"
 #define ANNOTATION_GENERATED    ANNOTATION_PREFIX "generated-config"
+#define ANNOTATION_PROBES       ANNOTATION_PREFIX "generated-probes"
+#define ANNOTATION_ORIGINALS    ANNOTATION_PREFIX "original-probes"
 
 enum annotation {
     ANNOTATION_INJECT,
@@ -24,12 +27,20 @@ enum annotation {
     ANNOTATION_CONFIG_MAP,
     ANNOTATION_LOG_LEVEL,
     ANNOTATION_HOLD_APPLICATION,
+    ANNOTATION_REWRITE_PROBES,
+    ANNOTATION_IDENTITY_SECRET,
+    ANNOTATION_IDENTITY_CSI_DRIVER,
+    ANNOTATION_TLS_MODE,
+    ANNOTATION_DRAIN_DELAY,
+    ANNOTATION_DRAIN_MINIMUM,
+    ANNOTATION_DRAIN_TIMEOUT,
     ANNOTATION_CPU,
     ANNOTATION_CPU_LIMIT,
     ANNOTATION_MEMORY,
     ANNOTATION_MEMORY_LIMIT,
     ANNOTATION_FIRST_RULE, /* from here on they are options of outrigger-init */
-    ANNOTATION_INCLUDE_OUTBOUND_CIDRS = ANNOTATION_FIRST_RULE,
+    ANNOTATION_MODE = ANNOTATION_FIRST_RULE,
+    ANNOTATION_INCLUDE_OUTBOUND_CIDRS,
     ANNOTATION_EXCLUDE_OUTBOUND_CIDRS,
     ANNOTATION_INCLUDE_OUTBOUND_PORTS,
     ANNOTATION_EXCLUDE_OUTBOUND_PORTS,
@@ -46,6 +57,9 @@ struct annotations {
 
 /* Returns true, or false with what is wrong, and what is allowed, in `problem`. `metadata` may be NULL. */
 bool annotations_read(const struct value *metadata, struct annotations *ret_annotations, char *problem, size_t size);
+
+/* Appends docs/annotations.md. */
+void annotations_reference(struct strbuf *text);
 
 /* The name behind the prefix, which is also the option of outrigger-init. */
 const char *annotation_name(enum annotation annotation);

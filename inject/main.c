@@ -52,7 +52,7 @@ static int on_pod(void *owner, const struct object_pod *pod)
     struct pod_outcome outcome;
 
     if (run->uninjects) {
-        pod_uninject(pod->metadata, pod->spec);
+        pod_uninject(&run->arena, pod->metadata, pod->spec);
         return 0;
     }
     pod_inject(&run->arena, pod->metadata, pod->spec, &run->settings, &outcome);

@@ -5,8 +5,16 @@
 #include <string.h>
 
 #include "base/macros.h"
+#include "base/strbuf.h"
+#include "inject/probes.h"
 
-#define UID "1337"
+#define UID              "1337"
+#define CONFIG_DIRECTORY "/etc/outrigger"
+
+bool part_is_proxy_port(unsigned port)
+{
+    return port == 15000 || port == 15001 || port == 15006 || port == 15021;
+}
 
 /* Builds maps and lists; once something failed it goes on without effect, and the whole is NULL at the end. */
 struct build {
@@ -78,20 +86,24 @@ static const char *given(const struct part_choice *choice, enum annotation annot
     return text ? text : usual;
 }
 
-/* The Pod Security profile "restricted", but for what the init container needs. */
-static void put_security(struct build *build, struct value *container, bool is_init)
+/*
+ * The Pod Security profile "restricted", but for what the init container needs, and the proxy in mode tproxy: its gid
+ * is what the redirect rules know it by.
+ */
+static void put_security(struct build *build, struct value *container, const struct part_choice *choice, bool is_init)
 {
+    bool is_root = is_init || choice->is_tproxy;
     struct value *security = put_map(build, container, "securityContext"), *capabilities;
 
     put_plain(build, security, "allowPrivilegeEscalation", "false");
     put_plain(build, security, "privileged", "false");
     put_plain(build, security, "readOnlyRootFilesystem", "true");
-    put_plain(build, security, "runAsNonRoot", is_init ? "false" : "true");
-    put_plain(build, security, "runAsUser", is_init ? "0" : UID);
+    put_plain(build, security, "runAsNonRoot", is_root ? "false" : "true");
+    put_plain(build, security, "runAsUser", is_root ? "0" : UID);
     put_plain(build, security, "runAsGroup", is_init ? "0" : UID);
     capabilities = put_map(build, security, "capabilities");
     add(build, put_list(build, capabilities, "drop"), value_new_plain(build->arena, "ALL"));
-    if (is_init)
+    if (is_root)
         add(build, put_list(build, capabilities, "add"), value_new_plain(build->arena, "NET_ADMIN"));
     put_plain(build, put_map(build, security, "seccompProfile"), "type", "RuntimeDefault");
 }
@@ -139,7 +151,7 @@ struct value *part_init(struct arena *arena, const struct part_choice *choice)
     if (arguments && arguments->count > 0)
         put(&build, container, "args", arguments);
     put_resources(&build, container, choice);
-    put_security(&build, container, true);
+    put_security(&build, container, choice, true);
     return finish(&build, container);
 }
 
@@ -173,6 +185,12 @@ struct value *part_proxy(struct arena *arena, const struct part_choice *choice)
     put_plain(&build, container, "name", PART_PROXY);
     put_text(&build, container, "image", choice->image);
     add_text(&build, put_list(&build, container, "command"), "/bin/outrigger");
+    if (choice->has_probes) {
+        struct value *arguments = put_list(&build, container, "args");
+
+        add_text(&build, arguments, "--probes");
+        add_text(&build, arguments, CONFIG_DIRECTORY "/" PROBES_FILE);
+    }
     port = add(&build, put_list(&build, container, "ports"), map(&build));
     put_plain(&build, port, "name", "outrigger-health");
     put_plain(&build, port, "containerPort", "15021");
@@ -187,10 +205,12 @@ struct value *part_proxy(struct arena *arena, const struct part_choice *choice)
     put_probe(&build, container, "readinessProbe", "/healthz/ready", "5");
     put_probe(&build, container, "livenessProbe", "/healthz/live", "10");
     put_resources(&build, container, choice);
-    put_security(&build, container, false);
+    put_security(&build, container, choice, false);
     mounts = put_list(&build, container, "volumeMounts");
     add_mount(&build, mounts, PART_RUN_VOLUME, "/run/outrigger", false);
-    add_mount(&build, mounts, PART_CONFIG_VOLUME, "/etc/outrigger", true);
+    add_mount(&build, mounts, PART_CONFIG_VOLUME, CONFIG_DIRECTORY, true);
+    if (part_has_identity(choice))
+        add_mount(&build, mounts, PART_IDENTITY_VOLUME, "/var/run/secrets/spiffe.io", true);
     return finish(&build, container);
 }
 
@@ -206,24 +226,88 @@ struct value *part_run_volume(struct arena *arena)
     return finish(&build, volume);
 }
 
+static void add_annotation_file(struct build *build, struct value *items, const char *path, const char *annotation)
+{
+    struct value *item = add(build, items, map(build));
+    char field[128];
+
+    snprintf(field, sizeof field, "metadata.annotations['%s']", annotation);
+    put_plain(build, item, "path", path);
+    put_text(build, put_map(build, item, "fieldRef"), "fieldPath", field);
+}
+
 struct value *part_config_volume(struct arena *arena, const struct part_choice *choice)
 {
     const char *config_map = choice->annotations->values[ANNOTATION_CONFIG_MAP];
+    bool is_inline = choice->annotations->values[ANNOTATION_CONFIG] != NULL;
     struct build build = { .arena = arena };
-    struct value *volume = map(&build), *item;
-    char field[128];
+    struct value *volume = map(&build), *sources, *items;
 
     put_plain(&build, volume, "name", PART_CONFIG_VOLUME);
-    if (config_map) {
+    if (!config_map) {
+        items = put_list(&build, put_map(&build, volume, "downwardAPI"), "items");
+        add_annotation_file(&build, items, "outrigger.yaml",
+                            is_inline ? ANNOTATION_PREFIX "config" : ANNOTATION_GENERATED);
+        if (choice->has_probes)
+            add_annotation_file(&build, items, PROBES_FILE, ANNOTATION_PROBES);
+    } else if (!choice->has_probes) {
         put_text(&build, put_map(&build, volume, "configMap"), "name", config_map);
+    } else {
+        sources = put_list(&build, put_map(&build, volume, "projected"), "sources");
+        put_text(&build, put_map(&build, add(&build, sources, map(&build)), "configMap"), "name", config_map);
+        items = put_list(&build, put_map(&build, add(&build, sources, map(&build)), "downwardAPI"), "items");
+        add_annotation_file(&build, items, PROBES_FILE, ANNOTATION_PROBES);
+    }
+    return finish(&build, volume);
+}
+
+bool part_has_identity(const struct part_choice *choice)
+{
+    return choice->annotations->values[ANNOTATION_IDENTITY_SECRET] ||
+           choice->annotations->values[ANNOTATION_IDENTITY_CSI_DRIVER];
+}
+
+struct value *part_identity_volume(struct arena *arena, const struct part_choice *choice)
+{
+    const char *secret = choice->annotations->values[ANNOTATION_IDENTITY_SECRET];
+    struct build build = { .arena = arena };
+    struct value *volume = map(&build), *csi;
+
+    put_plain(&build, volume, "name", PART_IDENTITY_VOLUME);
+    if (secret) {
+        put_text(&build, put_map(&build, volume, "secret"), "secretName", secret);
         return finish(&build, volume);
     }
-    snprintf(field, sizeof field, "metadata.annotations['%s']",
-             choice->annotations->values[ANNOTATION_CONFIG] ? ANNOTATION_PREFIX "config" : ANNOTATION_GENERATED);
-    item = add(&build, put_list(&build, put_map(&build, volume, "downwardAPI"), "items"), map(&build));
-    put_plain(&build, item, "path", "outrigger.yaml");
-    put_text(&build, put_map(&build, item, "fieldRef"), "fieldPath", field);
+    csi = put_map(&build, volume, "csi");
+    put_text(&build, csi, "driver", given(choice, ANNOTATION_IDENTITY_CSI_DRIVER, ""));
+    put_plain(&build, csi, "readOnly", "true");
     return finish(&build, volume);
+}
+
+static void append_interception(const struct part_choice *choice, struct strbuf *text)
+{
+    const char *tls_mode = choice->annotations->values[ANNOTATION_TLS_MODE];
+
+    strbuf_append(text, "intercept:\n  require: true\n");
+    if (choice->is_tproxy || tls_mode)
+        strbuf_append(text, "  inbound:\n");
+    if (choice->is_tproxy)
+        strbuf_append(text, "    mode: tproxy\n");
+    if (tls_mode)
+        strbuf_printf(text, "    tls: {mode: %s}\n", tls_mode);
+    if (part_has_identity(choice))
+        strbuf_append(text, "identity: {}\n");
+}
+
+static void append_drain(const struct part_choice *choice, enum annotation annotation, const char *key,
+                         unsigned usual_s, struct strbuf *text)
+{
+    const char *given_text = choice->annotations->values[annotation];
+
+    if (given_text)
+        strbuf_printf(text, "  %s: %s\n", key, given_text);
+    else if (!choice->is_native)
+        strbuf_printf(text, "  %s: %us\n", key, usual_s);
 }
 
 /*
@@ -233,15 +317,20 @@ struct value *part_config_volume(struct arena *arena, const struct part_choice *
 struct value *part_generated_config(struct arena *arena, const struct part_choice *choice)
 {
     unsigned grace_s = choice->grace_s, delay_s = MIN(5U, grace_s / 4), margin_s = MIN(5U, grace_s / 4);
-    char text[256];
+    struct value *config = NULL;
+    struct strbuf text;
 
-    if (choice->is_native)
-        snprintf(text, sizeof text, "version: 1\nlog: {level: %s}\nintercept: {require: true}\n",
-                 given(choice, ANNOTATION_LOG_LEVEL, "info"));
-    else
-        snprintf(text, sizeof text,
-                 "version: 1\nlog: {level: %s}\nintercept: {require: true}\ndrain: {delay: %us, minimum: %us, timeout: "
-                 "%us}\n",
-                 given(choice, ANNOTATION_LOG_LEVEL, "info"), delay_s, grace_s - margin_s, grace_s - margin_s / 2);
-    return value_new_text(arena, text);
+    strbuf_init(&text, 1024);
+    strbuf_printf(&text, "version: 1\nlog: {level: %s}\n", given(choice, ANNOTATION_LOG_LEVEL, "info"));
+    append_interception(choice, &text);
+    if (!choice->is_native || choice->annotations->values[ANNOTATION_DRAIN_DELAY] ||
+        choice->annotations->values[ANNOTATION_DRAIN_MINIMUM] || choice->annotations->values[ANNOTATION_DRAIN_TIMEOUT])
+        strbuf_append(&text, "drain:\n");
+    append_drain(choice, ANNOTATION_DRAIN_DELAY, "delay", delay_s, &text);
+    append_drain(choice, ANNOTATION_DRAIN_MINIMUM, "minimum", grace_s - margin_s, &text);
+    append_drain(choice, ANNOTATION_DRAIN_TIMEOUT, "timeout", grace_s - margin_s / 2, &text);
+    if (!strbuf_failed(&text))
+        config = value_new_text(arena, text.text);
+    strbuf_done(&text);
+    return config;
 }

@@ -4,14 +4,20 @@
 #include "inject/annotations.h"
 #include "inject/pod.h"
 
-#define PART_INIT          "outrigger-init"
-#define PART_PROXY         "outrigger"
-#define PART_RUN_VOLUME    "outrigger-run"
-#define PART_CONFIG_VOLUME "outrigger-config"
+#define PART_INIT            "outrigger-init"
+#define PART_PROXY           "outrigger"
+#define PART_RUN_VOLUME      "outrigger-run"
+#define PART_CONFIG_VOLUME   "outrigger-config"
+#define PART_IDENTITY_VOLUME "outrigger-identity"
+
+/* What the proxy listens on. */
+bool part_is_proxy_port(unsigned port);
 
 struct part_choice {
     const char *image;
     bool is_native;
+    bool is_tproxy;         /* outside the profile "restricted": the proxy keeps NET_ADMIN */
+    bool has_probes;        /* that the proxy asks the app with */
     bool holds_application; /* an ordinary container: the next one starts when the proxy is ready */
     unsigned grace_s;       /* spec.terminationGracePeriodSeconds */
     const struct annotations *annotations;
@@ -23,6 +29,10 @@ struct value *part_run_volume(struct arena *arena);
 
 /* From the ConfigMap that is asked for, else from the annotation that holds the configuration. */
 struct value *part_config_volume(struct arena *arena, const struct part_choice *choice);
+
+/* Where part_has_identity(). */
+struct value *part_identity_volume(struct arena *arena, const struct part_choice *choice);
+bool part_has_identity(const struct part_choice *choice);
 
 /* The configuration of a pod that brings none. */
 struct value *part_generated_config(struct arena *arena, const struct part_choice *choice);

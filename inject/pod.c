@@ -9,12 +9,13 @@
 
 #include "base/macros.h"
 #include "inject/annotations.h"
+#include "inject/json.h"
 #include "inject/parts.h"
+#include "inject/probes.h"
+#include "inject/yaml.h"
 
 #define PROXY_ID        "1337"
 #define DEFAULT_GRACE_S 30
-
-static const char *const taken_ports[] = { "15000", "15001", "15006", "15021" };
 
 static void say(char words[POD_WORDS_SIZE], const char *format, ...) PRINTF_LIKE(2, 3);
 
@@ -82,19 +83,55 @@ static bool check_names(const struct value *container, struct pod_outcome *outco
     return false;
 }
 
+/* What is noted of a container is found again by its name. */
+static bool check_duplicates(const struct value *spec, struct pod_outcome *outcome)
+{
+    static const char *const lists[] = { "initContainers", "containers" };
+
+    for (size_t i = 0; i < ARRAY_SIZE(lists); i++) {
+        const struct value *list = value_get(spec, lists[i]);
+
+        for (size_t j = 0; list && j < list->count; j++) {
+            const char *name = value_get_text(list->items[j], "name");
+            const struct value *first = name ? value_find_named(value_get(spec, lists[0]), name) : NULL;
+
+            if (name && !first)
+                first = value_find_named(value_get(spec, lists[1]), name);
+            if (first == list->items[j])
+                continue;
+            say(outcome->reason, name ? "two containers are named %.63s" : "a container has no name", name);
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool check_volumes(const struct value *spec, struct pod_outcome *outcome)
+{
+    static const char *const names[] = { PART_RUN_VOLUME, PART_CONFIG_VOLUME, PART_IDENTITY_VOLUME };
+
+    for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+        if (!value_find_named(value_get(spec, "volumes"), names[i]))
+            continue;
+        say(outcome->reason, "there is a volume %s that outrigger-inject has not made; choose another name", names[i]);
+        return false;
+    }
+    return true;
+}
+
 static bool check_ports(const struct value *container, struct pod_outcome *outcome)
 {
     const struct value *ports = value_get(container, "ports");
 
     for (size_t i = 0; ports && i < ports->count; i++) {
-        for (size_t taken = 0; taken < ARRAY_SIZE(taken_ports); taken++) {
-            if (!is(ports->items[i], "containerPort", taken_ports[taken]))
-                continue;
-            say(outcome->reason,
-                "container %.63s listens on port %s, which the proxy needs (15000, 15001, 15006, 15021)",
-                name_of(container), taken_ports[taken]);
-            return false;
-        }
+        const char *port = value_get_text(ports->items[i], "containerPort");
+
+        if (!port || !part_is_proxy_port((unsigned)strtoul(port, NULL, 0)))
+            continue;
+        say(outcome->reason,
+            "container %.63s listens on port %.16s, which the proxy needs (15000, 15001, 15006, 15021)",
+            name_of(container), port);
+        return false;
     }
     return true;
 }
@@ -151,9 +188,9 @@ static bool check_lists(const struct value *spec, struct pod_outcome *outcome)
 
 static bool is_allowed(const struct value *spec, struct pod_outcome *outcome)
 {
-    return check_lists(spec, outcome) && check_groups(spec, outcome) &&
-           for_each_container(spec, outcome, check_names) && for_each_container(spec, outcome, check_ids) &&
-           for_each_container(spec, outcome, check_ports);
+    return check_lists(spec, outcome) && check_groups(spec, outcome) && check_volumes(spec, outcome) &&
+           check_duplicates(spec, outcome) && for_each_container(spec, outcome, check_names) &&
+           for_each_container(spec, outcome, check_ids) && for_each_container(spec, outcome, check_ports);
 }
 
 static unsigned grace_of(const struct value *spec)
@@ -164,34 +201,33 @@ static unsigned grace_of(const struct value *spec)
     return (unsigned)MIN(seconds, 86400UL);
 }
 
-/* The list under `key`, made where it is not there. NULL without memory, or where it is something else. */
-static struct value *list_of(struct arena *arena, struct value *spec, const char *key)
+/*
+ * The list or map under `key`. What is not there is made; so is what is empty, or null, last in `map`, where it would
+ * be if it had been taken out and were made again. NULL without memory.
+ */
+static struct value *obtain(struct arena *arena, struct value *map, const char *key, enum value_kind kind)
 {
-    struct value *list = value_get(spec, key);
+    struct value *value = value_get(map, key);
 
-    if (list && list->kind == VALUE_LIST)
-        return list;
-    list = value_new(arena, VALUE_LIST);
-    return value_set(arena, spec, key, list) < 0 ? NULL : list;
+    if (value && value->kind == kind && value->count > 0)
+        return value;
+    value_remove(map, key);
+    value = value_new(arena, kind);
+    return value_set(arena, map, key, value) < 0 ? NULL : value;
 }
 
 static int insert(struct arena *arena, struct value *spec, const char *key, size_t index, struct value *item)
 {
-    struct value *list = list_of(arena, spec, key);
+    struct value *list = obtain(arena, spec, key, VALUE_LIST);
 
     return list ? value_insert(arena, list, MIN(index, list->count), item) : -ENOMEM;
 }
 
 static int annotate(struct arena *arena, struct value *metadata, const char *key, struct value *text)
 {
-    struct value *map = value_get(metadata, "annotations");
+    struct value *map = obtain(arena, metadata, "annotations", VALUE_MAP);
 
-    if (!map || map->kind != VALUE_MAP) {
-        map = value_new(arena, VALUE_MAP);
-        if (value_set(arena, metadata, "annotations", map) < 0)
-            return -ENOMEM;
-    }
-    return value_set(arena, map, key, text);
+    return map ? value_set(arena, map, key, text) : -ENOMEM;
 }
 
 /* kubectl logs and exec are for the app, not for what was put before it. */
@@ -224,11 +260,35 @@ static void warn(const struct value *spec, const struct part_choice *choice, str
                               "them as uid " PROXY_ID);
 }
 
-static int add_parts(struct arena *arena, struct value *metadata, struct value *spec, const struct part_choice *choice)
+static int annotate_json(struct arena *arena, struct value *metadata, const char *key, const struct value *value)
 {
+    const char *text = json_text(arena, value);
+
+    return text ? annotate(arena, metadata, key, value_new_text(arena, text)) : -ENOMEM;
+}
+
+static int send_probes_to_proxy(struct arena *arena, struct value *metadata, struct value *spec,
+                                struct part_choice *choice)
+{
+    struct value *originals, *probes;
+    int r = probes_rewrite(arena, spec, &originals, &probes);
+
+    choice->has_probes = r == 0 && originals->count > 0;
+    if (!choice->has_probes)
+        return r;
+    r = annotate_json(arena, metadata, ANNOTATION_PROBES, probes);
+    return r < 0 ? r : annotate_json(arena, metadata, ANNOTATION_ORIGINALS, originals);
+}
+
+static int add_parts(struct arena *arena, struct value *metadata, struct value *spec, struct part_choice *choice)
+{
+    const char *rewrites = choice->annotations->values[ANNOTATION_REWRITE_PROBES];
     char status[160];
     bool default_added;
     int r = keep_default_container(arena, metadata, spec, &default_added);
+
+    if (r == 0 && (!rewrites || strcmp(rewrites, "true") == 0))
+        r = send_probes_to_proxy(arena, metadata, spec, choice);
 
     if (r == 0 && !choice->annotations->values[ANNOTATION_CONFIG] &&
         !choice->annotations->values[ANNOTATION_CONFIG_MAP])
@@ -243,8 +303,19 @@ static int add_parts(struct arena *arena, struct value *metadata, struct value *
         r = insert(arena, spec, "volumes", SIZE_MAX, part_run_volume(arena));
     if (r == 0)
         r = insert(arena, spec, "volumes", SIZE_MAX, part_config_volume(arena, choice));
+    if (r == 0 && part_has_identity(choice))
+        r = insert(arena, spec, "volumes", SIZE_MAX, part_identity_volume(arena, choice));
     snprintf(status, sizeof status, "injected%s", default_added ? " default-container" : "");
     return r < 0 ? r : annotate(arena, metadata, ANNOTATION_STATUS, value_new_text(arena, status));
+}
+
+/* What is ours by its name, whoever has written it. */
+static void take_notes_out(struct value *annotations)
+{
+    value_remove(annotations, ANNOTATION_GENERATED);
+    value_remove(annotations, ANNOTATION_PROBES);
+    value_remove(annotations, ANNOTATION_ORIGINALS);
+    value_remove(annotations, ANNOTATION_STATUS);
 }
 
 void pod_inject(struct arena *arena, struct value *metadata, struct value *spec, const struct inject_settings *settings,
@@ -252,23 +323,26 @@ void pod_inject(struct arena *arena, struct value *metadata, struct value *spec,
 {
     struct annotations annotations;
     struct part_choice choice = { .annotations = &annotations };
-    const char *sidecar, *holds;
+    const char *sidecar, *holds, *mode;
 
     *ret_outcome = (struct pod_outcome){ .verdict = POD_REFUSED };
     if (!annotations_read(metadata, &annotations, ret_outcome->reason, sizeof ret_outcome->reason))
         return;
-    pod_uninject(metadata, spec);
+    pod_uninject(arena, metadata, spec);
     if (is_skipped(spec, &annotations, settings, ret_outcome)) {
         ret_outcome->verdict = POD_SKIPPED;
         return;
     }
     if (!is_allowed(spec, ret_outcome))
         return;
+    take_notes_out(value_get(metadata, "annotations"));
     sidecar = annotations.values[ANNOTATION_SIDECAR];
     holds = annotations.values[ANNOTATION_HOLD_APPLICATION];
     choice.image = annotations.values[ANNOTATION_IMAGE] ? annotations.values[ANNOTATION_IMAGE] : settings->image;
     choice.is_native = sidecar ? strcmp(sidecar, "native") == 0 : !settings->ordinary;
     choice.holds_application = !holds || strcmp(holds, "true") == 0;
+    mode = annotations.values[ANNOTATION_MODE];
+    choice.is_tproxy = mode && strcmp(mode, "tproxy") == 0;
     choice.grace_s = grace_of(spec);
     warn(spec, &choice, ret_outcome);
     ret_outcome->verdict = add_parts(arena, metadata, spec, &choice) < 0 ? POD_NO_MEMORY : POD_INJECTED;
@@ -289,7 +363,17 @@ static void take_named(struct value *spec, const char *key, const char *name)
         value_remove(spec, key);
 }
 
-bool pod_uninject(struct value *metadata, struct value *spec)
+/* What is noted there may have been changed by hand: then as much is put back as can be understood. */
+static void restore_probes(struct arena *arena, const struct value *annotations, struct value *spec)
+{
+    const char *text = value_get_text(annotations, ANNOTATION_ORIGINALS), *problem;
+    struct yaml_documents documents;
+
+    if (text && yaml_read(text, strlen(text), arena, &documents, &problem) == 0 && documents.count == 1)
+        probes_restore(spec, documents.items[0]);
+}
+
+bool pod_uninject(struct arena *arena, struct value *metadata, struct value *spec)
 {
     struct value *annotations = value_get(metadata, "annotations");
     const char *status = value_get_text(annotations, ANNOTATION_STATUS);
@@ -302,8 +386,9 @@ bool pod_uninject(struct value *metadata, struct value *spec)
     take_named(spec, "containers", PART_PROXY);
     take_named(spec, "volumes", PART_RUN_VOLUME);
     take_named(spec, "volumes", PART_CONFIG_VOLUME);
-    value_remove(annotations, ANNOTATION_GENERATED);
-    value_remove(annotations, ANNOTATION_STATUS);
+    take_named(spec, "volumes", PART_IDENTITY_VOLUME);
+    restore_probes(arena, annotations, spec);
+    take_notes_out(annotations);
     if (default_added)
         value_remove(annotations, "kubectl.kubernetes.io/default-container");
     if (annotations->count == 0)

@@ -37,4 +37,4 @@ void pod_inject(struct arena *arena, struct value *metadata, struct value *spec,
                 struct pod_outcome *ret_outcome);
 
 /* Returns whether it was there. */
-bool pod_uninject(struct value *metadata, struct value *spec);
+bool pod_uninject(struct arena *arena, struct value *metadata, struct value *spec);

@@ -116,14 +116,24 @@ static void take_out(struct value *value, size_t index)
     value->count--;
 }
 
-bool value_remove(struct value *map, const char *key)
+void value_replace(struct value *map, const char *key, struct value *new_key, struct value *value)
 {
     size_t index;
 
-    if (!find(map, key, &index))
-        return false;
-    take_out(map, index);
-    return true;
+    if (!new_key || !find(map, key, &index))
+        return;
+    map->keys[index] = new_key;
+    map->items[index] = value;
+}
+
+bool value_remove(struct value *map, const char *key)
+{
+    bool was_there = false;
+    size_t index;
+
+    for (; find(map, key, &index); was_there = true)
+        take_out(map, index);
+    return was_there;
 }
 
 int value_insert(struct arena *arena, struct value *list, size_t index, struct value *item)

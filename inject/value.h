@@ -47,6 +47,10 @@ const char *value_get_text(const struct value *map, const char *key);
 
 /* Puts it under `key`: in the place of what is there, else last. Returns 0 or -ENOMEM, also where `value` is NULL. */
 int value_set(struct arena *arena, struct value *map, const char *key, struct value *value);
+/* Another key and value in the place of `key`, which must be there. */
+void value_replace(struct value *map, const char *key, struct value *new_key, struct value *value);
+
+/* Also where it is written twice. */
 bool value_remove(struct value *map, const char *key);
 
 /* Of a list, before the item that is at `index` now. Returns as value_set(). */

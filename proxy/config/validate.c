@@ -278,7 +278,7 @@ static bool addresses_collide(const union sockaddr_any *a, const union sockaddr_
     return strcmp(a_host, b_host) == 0 || strcmp(a_host, any) == 0 || strcmp(b_host, any) == 0;
 }
 
-static const char *own_port_name(const struct config *config, uint16_t port)
+const char *validate_own_port(const struct config *config, uint16_t port)
 {
     if (port == config->health.port)
         return "health.port";
@@ -295,7 +295,7 @@ static void check_listeners(const struct validate *validate)
     const struct listener_config *listeners = config->listeners.items;
 
     for (size_t i = 0; i < config->listeners.count; i++) {
-        const char *own = own_port_name(config, sockaddr_port(&listeners[i].address.any));
+        const char *own = validate_own_port(config, sockaddr_port(&listeners[i].address.any));
         char path[MOST_PATH];
 
         snprintf(path, sizeof path, "listeners[%zu].address", i);

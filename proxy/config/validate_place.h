@@ -17,5 +17,8 @@ struct validate {
 /* The node that `path` names (`clusters[2].retry`), or the last one on the way that exists. */
 const struct node *validate_find_place(const struct node *root, const char *path);
 
+/* The key of the proxy's own port, on every address, that `port` is; NULL: none. */
+const char *validate_own_port(const struct config *config, uint16_t port);
+
 /* Reports a mistake at the place of `path`. */
 void validate_complain(const struct validate *validate, const char *path, const char *format, ...) PRINTF_LIKE(3, 4);

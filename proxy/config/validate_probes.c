@@ -45,8 +45,15 @@ static void check_header(const struct validate *validate, const struct probe_hea
 
 static void check_probe(const struct validate *validate, const struct probe_config *probe, size_t i)
 {
+    const char *own = validate_own_port(validate->config, (uint16_t)probe->port);
     bool is_http = probe->type == PROBE_HTTP;
 
+    if (own) {
+        char problem[96];
+
+        snprintf(problem, sizeof problem, "the port is %s, and the proxy would ask itself", own);
+        complain(validate, i, "port", problem);
+    }
     if (probe->name && !is_made_of(probe->name, LETTERS_AND_DIGITS "-_./"))
         complain(validate, i, "name", "not a name; allowed: letters, digits, '-', '_', '.' and '/'");
     if (probe->path && (probe->path[0] != '/' || has_controls(probe->path, ' ' + 1)))

@@ -3,5 +3,5 @@
 
 #include "proxy/config/validate_place.h"
 
-/* `probes` are those of validate->root, whose configuration may not be there. */
+/* `probes` are written in validate->root; they need not be the configuration's yet. */
 void validate_probes(const struct validate *validate, const struct probe_list *probes);

@@ -25,9 +25,8 @@ static int inject(void *arena, const struct object_pod *pod)
 
 static int uninject(void *arena, const struct object_pod *pod)
 {
-    (void)arena;
-    pod_uninject(pod->metadata, pod->spec);
-    if (pod_uninject(pod->metadata, pod->spec))
+    pod_uninject(arena, pod->metadata, pod->spec);
+    if (pod_uninject(arena, pod->metadata, pod->spec))
         abort();
     return 0;
 }

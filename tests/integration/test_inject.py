@@ -242,5 +242,147 @@ def test_an_alias_is_written_out_so_that_changing_one_pod_changes_no_other():
                                   "kind: Pod\nspec: {containers: [{name: a}], securityContext: []}\n"])
 def test_odd_documents_harm_nothing(text):
     done = inject(text, check=False)
-    assert done.returncode == 0, done.stderr
+    assert done.returncode == 0 or (done.returncode == 1 and "refused" in done.stderr and done.stdout == ""), done.stderr
     assert inject(done.stdout, check=False).stdout == done.stdout
+
+
+def app(**probes):
+    return {"name": "app", "image": "nginx", "ports": [{"name": "web", "containerPort": 8080}, {"name": "rpc", "containerPort": 9000}], **probes}
+
+
+def handed_over(document, *words):
+    """What the proxy is to ask, by name, as the real proxy understands it; and the app's probes as they are now."""
+    made = injected(document, *words)
+    text = made["metadata"].get("annotations", {}).get("outrigger.dev/generated-probes")
+    return {each.pop("name"): each for each in yaml.safe_load(text)["probes"]} if text else {}, made["spec"]
+
+
+def test_probes_go_to_the_proxy_which_is_told_what_to_ask(tmp_path):
+    document = pod(containers=[app(
+        readinessProbe={"httpGet": {"port": "web", "path": "/ready?a=1", "httpHeaders": [{"name": "Host", "value": "shop"}, {"name": "X-A", "value": "1"}]}, "periodSeconds": 3, "timeoutSeconds": 2},
+        livenessProbe={"tcpSocket": {"port": "rpc"}, "failureThreshold": 5}, startupProbe={"grpc": {"port": 9000, "service": "shop.Cart"}}),
+        {"name": "other", "image": "x", "livenessProbe": {"exec": {"command": ["true"]}}, "readinessProbe": {"httpGet": {"port": 81, "scheme": "HTTPS", "path": "a b"}}}])
+    probes, spec = handed_over(document)
+    assert probes == {
+        "app/readiness": {"type": "http", "port": 8080, "timeout": "2s", "path": "/ready?a=1", "host": "shop", "headers": [{"name": "X-A", "value": "1"}]},
+        "app/liveness": {"type": "tcp", "port": 9000, "timeout": "1s"},
+        "app/startup": {"type": "grpc", "port": 9000, "timeout": "1s", "service": "shop.Cart"},
+        "other/readiness": {"type": "http", "port": 81, "timeout": "1s", "scheme": "https", "path": "/a%20b"}}
+    containers = spec["containers"]
+    assert containers[0]["readinessProbe"] == {"httpGet": {"path": "/probe/app/readiness", "port": 15021}, "periodSeconds": 3, "timeoutSeconds": 2}
+    assert containers[0]["livenessProbe"] == {"httpGet": {"path": "/probe/app/liveness", "port": 15021}, "failureThreshold": 5}
+    assert containers[0]["startupProbe"] == {"httpGet": {"path": "/probe/app/startup", "port": 15021}}
+    assert containers[1]["livenessProbe"] == {"exec": {"command": ["true"]}}
+    proxy = spec["initContainers"][1]
+    assert proxy["args"] == ["--probes", "/etc/outrigger/probes.yaml"]
+    assert {"path": "probes.yaml", "fieldRef": {"fieldPath": "metadata.annotations['outrigger.dev/generated-probes']"}} in spec["volumes"][-1]["downwardAPI"]["items"]
+    path = tmp_path / "probes.yaml"
+    path.write_text(injected(document)["metadata"]["annotations"]["outrigger.dev/generated-probes"])
+    config = tmp_path / "outrigger.yaml"
+    config.write_text("version: 1\nintercept: {}\n")
+    run([os.path.join(built_programs(), "outrigger"), "-c", config, "--probes", path, "--check"])
+    once = inject(document).stdout
+    assert inject(once).stdout == once
+    back = inject(once, "--uninject").stdout
+    assert yaml.safe_load(back) == document and "httpGet:" in back
+
+
+def test_probes_that_are_not_the_pod_s_or_not_understood_stay():
+    for probe in ({"httpGet": {"port": 80, "host": "10.0.0.9"}}, {"tcpSocket": {"port": 80, "host": "db"}}, {"httpGet": {"port": "unknown"}}, {"tcpSocket": {"port": 0}},
+                  {"tcpSocket": {"port": 70000}}, {"tcpSocket": None}, {"httpGet": {"port": 80, "httpHeaders": [{"name": "a b", "value": ""}]}}, {"httpGet": {"port": 80, "httpHeaders": [{"name": "a", "value": "x\r\ny"}]}},
+                  {"httpGet": {"port": 80, "httpHeaders": [{"name": "Host", "value": "a b"}]}}, {"httpGet": {"port": 80, "path": "x" * 3000}}, {"grpc": {"port": 80, "service": "x" * 300}}, {"httpGet": {"port": 15021, "path": "/probe/app/readiness"}}, {"tcpSocket": {"port": 15006}}, {"httpGet": []}, {}):
+        probes, spec = handed_over(pod(containers=[app(readinessProbe=probe)]))
+        assert probes == {} and spec["containers"][0]["readinessProbe"] == probe and "args" not in spec["initContainers"][1]
+
+
+def test_probes_stay_where_the_pod_says_so():
+    document = annotated({"outrigger.dev/rewrite-probes": "false"}, containers=[app(readinessProbe={"tcpSocket": {"port": 80}})])
+    assert handed_over(document)[1]["containers"] == document["spec"]["containers"]
+
+
+def test_probes_that_changed_after_injection_are_taken_anew():
+    made = injected(pod(containers=[app(readinessProbe={"httpGet": {"port": 80}}, livenessProbe={"httpGet": {"port": 80}})]))
+    made["spec"]["containers"][0]["readinessProbe"] = {"tcpSocket": {"port": 5432}}
+    made["spec"]["containers"][0]["livenessProbe"]["periodSeconds"] = 7
+    probes, spec = handed_over(made)
+    assert probes["app/readiness"]["port"] == 5432 and spec["containers"][0]["livenessProbe"] == {"httpGet": {"path": "/probe/app/liveness", "port": 15021}, "periodSeconds": 7}
+    assert yaml.safe_load(inject(made, "--uninject").stdout)["spec"]["containers"][0]["livenessProbe"] == {"httpGet": {"port": 80}, "periodSeconds": 7}
+
+
+@pytest.mark.parametrize("notes", ["", "[1]", "{", '{"app/readiness": 1}', '{"app/readiness": {}}', '{"x": {"a": {}}}', '{"app/unknown": {"tcpSocket": {}}}', '{"app/": {"a": {}}}'])
+def test_notes_that_somebody_has_spoilt_do_no_harm(notes):
+    made = injected(pod(containers=[app(readinessProbe={"httpGet": {"port": 80}})]))
+    made["metadata"]["annotations"]["outrigger.dev/original-probes"] = notes
+    back = yaml.safe_load(inject(made, "--uninject").stdout)
+    assert [each["name"] for each in back["spec"]["containers"]] == ["app"] and "initContainers" not in back["spec"]
+
+
+def test_a_native_sidecar_of_the_app_has_its_probes_too_and_a_config_map_gets_them_beside():
+    document = annotated({"outrigger.dev/config-map": "mine"}, initContainers=[{"name": "cache", "image": "redis", "restartPolicy": "Always", "startupProbe": {"tcpSocket": {"port": 6379}}}])
+    probes, spec = handed_over(document)
+    assert probes == {"cache/startup": {"type": "tcp", "port": 6379, "timeout": "1s"}}
+    assert spec["volumes"][-1]["projected"]["sources"] == [{"configMap": {"name": "mine"}}, {"downwardAPI": {"items": [
+        {"path": "probes.yaml", "fieldRef": {"fieldPath": "metadata.annotations['outrigger.dev/generated-probes']"}}]}}]
+
+
+def test_mode_tproxy_keeps_what_it_needs_and_says_so_everywhere():
+    made = injected(annotated({"outrigger.dev/mode": "tproxy"}))
+    init, proxy = made["spec"]["initContainers"]
+    assert init["args"] == ["--mode=tproxy"]
+    security = proxy["securityContext"]
+    assert (security["runAsUser"], security["runAsGroup"], security["runAsNonRoot"], security["capabilities"]) == (0, 1337, False, {"drop": ["ALL"], "add": ["NET_ADMIN"]})
+    assert yaml.safe_load(made["metadata"]["annotations"]["outrigger.dev/generated-config"])["intercept"]["inbound"] == {"mode": "tproxy"}
+
+
+def test_draining_is_as_the_pod_says(tmp_path):
+    made = injected(annotated({"outrigger.dev/drain-delay": "2s", "outrigger.dev/drain-timeout": "500ms"}))
+    config = made["metadata"]["annotations"]["outrigger.dev/generated-config"]
+    assert yaml.safe_load(config)["drain"] == {"delay": "2s", "timeout": "500ms"}
+    made = injected(annotated({"outrigger.dev/drain-minimum": "1s"}), "--sidecar", "ordinary")
+    config = made["metadata"]["annotations"]["outrigger.dev/generated-config"]
+    assert yaml.safe_load(config)["drain"] == {"delay": "5s", "minimum": "1s", "timeout": "28s"}
+    (tmp_path / "c.yaml").write_text(config)
+    run([os.path.join(built_programs(), "outrigger"), "-c", tmp_path / "c.yaml", "--check"])
+
+
+@pytest.mark.parametrize("annotation, volume", [
+    ({"identity-secret": "web-tls"}, {"secret": {"secretName": "web-tls"}}),
+    ({"identity-csi-driver": "spiffe.csi.cert-manager.io"}, {"csi": {"driver": "spiffe.csi.cert-manager.io", "readOnly": True}}),
+])
+def test_an_identity_is_where_the_proxy_looks_for_it(tmp_path, annotation, volume):
+    document = annotated({f"outrigger.dev/{key}": value for key, value in {**annotation, "tls-mode": "strict"}.items()})
+    once = inject(document).stdout
+    made = yaml.safe_load(once)
+    assert made["spec"]["volumes"][-1] == {"name": "outrigger-identity", **volume}
+    assert {"name": "outrigger-identity", "mountPath": "/var/run/secrets/spiffe.io", "readOnly": True} in made["spec"]["initContainers"][1]["volumeMounts"]
+    config = made["metadata"]["annotations"]["outrigger.dev/generated-config"]
+    assert yaml.safe_load(config) == {"version": 1, "log": {"level": "info"}, "intercept": {"require": True, "inbound": {"tls": {"mode": "strict"}}}, "identity": {}}
+    (tmp_path / "c.yaml").write_text(config)
+    run([os.path.join(built_programs(), "outrigger"), "-c", tmp_path / "c.yaml", "--check"])
+    assert inject(once).stdout == once and yaml.safe_load(inject(once, "--uninject").stdout) == document
+
+
+@pytest.mark.parametrize("spec, words", [
+    ({"containers": [{"name": "app"}, {"name": "app"}]}, "two containers are named app"),
+    ({"initContainers": [{"name": "app"}]}, "two containers are named app"),
+    ({"containers": [{"image": "nginx"}]}, "a container has no name"),
+    ({"volumes": [{"name": "outrigger-run"}]}, "there is a volume outrigger-run that outrigger-inject has not made"),
+    ({"containers": [{"name": "app", "ports": [{"containerPort": 15006}]}]}, "container app listens on port 15006, which the proxy needs"),
+])
+def test_pods_that_cannot_be_are_refused(spec, words):
+    done = inject(pod(**spec), check=False)
+    assert done.returncode == 1 and words in done.stderr and done.stdout == ""
+
+
+@pytest.mark.parametrize("annotations, words", [
+    ({"tls-mode": "strict"}, 'outrigger.dev/tls-mode: "strict" needs outrigger.dev/identity-secret or -csi-driver'),
+    ({"identity-secret": "a", "identity-csi-driver": "b"}, "exclude each other"),
+    ({"mode": "TPROXY"}, 'outrigger.dev/mode: "TPROXY" is not allowed; allowed: redirect, tproxy'),
+    ({"drain-delay": "5"}, "allowed: a duration up to 1h, such as 5s or 500ms"),
+    ({"config-map": "mine", "drain-delay": "5s"}, "drain-delay has no effect beside a configuration of the pod's own; set it there"),
+    ({"config": "version: 1", "log-level": "debug"}, "log-level has no effect beside a configuration of the pod's own; set it there"),
+    ({"rewrite-probe": "true"}, 'did you mean "outrigger.dev/rewrite-probes"?'),
+])
+def test_annotations_that_cannot_be_are_refused(annotations, words):
+    done = inject(annotated({f"outrigger.dev/{key}": value for key, value in annotations.items()}), check=False)
+    assert done.returncode == 1 and words in done.stderr and done.stdout == ""

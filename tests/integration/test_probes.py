@@ -319,7 +319,7 @@ def test_a_reload_changes_probes_at_once_and_a_file_of_their_own_is_read(program
 def test_probes_that_cannot_be_are_refused_with_their_place(programs, tmp_path):
     path = tmp_path / "probes.yaml"
     path.write_text("probes:\n- {name: a b, type: http, port: 80, path: x, host: a b, service: s, headers: [{name: 'a:b', value: \"x\\r\\ny\"}]}\n"
-                    "- {name: c, type: grpc, port: 80, path: /x, host: h, scheme: https, headers: [{name: a, value: b}]}\n- {name: c, port: 1}\nprobe: 1\n")
+                    "- {name: c, type: grpc, port: 80, path: /x, host: h, scheme: https, headers: [{name: a, value: b}]}\n- {name: c, port: 15021}\nprobe: 1\n")
     main = tmp_path / "main.yaml"
     main.write_text("{version: 1, intercept: {}}")
     done = run([f"{programs}/outrigger", "-c", main, "--probes", path, "--check"], check=False)
@@ -327,6 +327,6 @@ def test_probes_that_cannot_be_are_refused_with_their_place(programs, tmp_path):
     path.write_text(path.read_text().replace("probe: 1", ""))
     done = run([f"{programs}/outrigger", "-c", main, "--probes", path, "--check"], check=False)
     assert done.returncode == 2
-    assert [line.split("probes[", 1)[1][:1] + "." + line.split("].", 1)[1].split(":")[0] for line in done.stderr.splitlines()] == [
-        "0.name", "0.path", "0.host", "0.service", "0.headers[0].name", "0.headers[0].value", "1.path", "1.host", "1.scheme", "1.headers", "2.name"]
+    assert {line.split("probes[", 1)[1][:1] + "." + line.split("].", 1)[1].split(":")[0] for line in done.stderr.splitlines()} == {
+        "0.name", "0.path", "0.host", "0.service", "0.headers[0].name", "0.headers[0].value", "1.path", "1.host", "1.scheme", "1.headers", "2.name", "2.port"}
     assert f"{path}:4:10: probes[2].name: another probe has this name already" in done.stderr
