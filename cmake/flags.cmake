@@ -7,7 +7,8 @@ target_compile_definitions(outrigger_flags INTERFACE _GNU_SOURCE OUTRIGGER_VERSI
 target_compile_options(outrigger_flags INTERFACE
     -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wold-style-definition -Wpointer-arith
     -Wcast-qual -Wwrite-strings -Wundef -Wvla -Wformat=2 -Wimplicit-fallthrough -Wconversion -Wno-sign-conversion
-    -fno-strict-aliasing -fno-common)
+    -fno-strict-aliasing -fno-common
+    -ffile-prefix-map=${PROJECT_SOURCE_DIR}/=) # the same sources make the same programs, wherever they are
 if(OUTRIGGER_WERROR)
     target_compile_options(outrigger_flags INTERFACE -Werror)
 endif()

@@ -1,5 +1,6 @@
 """Real pods: podman plays a Kubernetes Pod, with storage and settings of the test's own, which go with it."""
 
+import contextlib
 import itertools
 import json
 import os
@@ -10,6 +11,7 @@ import stat
 import yaml
 
 from .namespaces import Namespace
+from .outrigger import ROOT
 from .processes import eventually, run
 
 _numbers = itertools.count()
@@ -95,11 +97,29 @@ class Podman:
         # It ends at once when it is told to, as the first process of a namespace otherwise does not.
         self._image(PAUSE, bare, ["/bin/sh", "-c", "trap exit TERM; while :; do sleep 1000 & wait; done"])
 
-    def _image(self, reference, root, entry):
+    def buildah(self, command, *words, timeout=60):
+        policy = ["--signature-policy", f"{self.directory}/policy.json"]
+        return self._run(["buildah", command, *(policy if command in ("from", "commit", "bud") else []), *words], timeout=timeout)
+
+    def build_image(self, reference):
+        """The image as users build it, from the release build."""
+        self.environment["SOURCE_DATE_EPOCH"] = "1"
+        self._run([f"{ROOT}/deploy/image/build", reference], timeout=300)
+
+    @contextlib.contextmanager
+    def mounted(self, reference):
+        """Where an image's files can be read."""
+        container = self.buildah("from", reference).stdout.strip()
+        try:
+            yield self.buildah("mount", container).stdout.strip()
+        finally:
+            self.buildah("rm", container)
+
+    def _image(self, reference, root, entry, path="/bin"):
         policy = ["--signature-policy", f"{self.directory}/policy.json"]
         container = self._run(["buildah", "from", *policy, "scratch"]).stdout.strip()
         self._run(["buildah", "copy", container, root, "/"])
-        self._run(["buildah", "config", "--env", "PATH=/bin", "--entrypoint", json.dumps(entry), container])
+        self._run(["buildah", "config", "--env", f"PATH={path}", "--entrypoint", json.dumps(entry), container])
         self._run(["buildah", "commit", *policy, container, reference])
         self._run(["buildah", "rm", container])
 
