@@ -136,12 +136,24 @@ class Podman:
 class Pod:
     """One pod. Its network has loopback only; namespace() joins it to others."""
 
-    def __init__(self, podman, spec):
+    def __init__(self, podman, spec, start=True):
         self.podman, self.name = podman, f"outrigger-{os.getpid()}-{next(_numbers)}"
         path = podman._write(f"{self.name}.yaml", yaml.safe_dump({  # pylint: disable=protected-access
             "apiVersion": "v1", "kind": "Pod", "metadata": {"name": self.name}, "spec": {"restartPolicy": "Never", **spec}}))
-        podman.podman("play", "kube", "--network", "none", path)
+        podman.podman("play", "kube", "--network", "none", f"--start={str(start).lower()}", path)
         self.names = [each["name"] for each in spec["containers"]]
+
+    def start_infra(self):
+        """What holds the pod's network; returns its pid."""
+        infra = json.loads(self.podman.podman("pod", "inspect", self.name).stdout)["InfraContainerID"]
+        self.podman.podman("start", infra)
+        return json.loads(self.podman.podman("inspect", infra).stdout)[0]["State"]["Pid"]
+
+    def start(self, container):
+        self.podman.podman("start", f"{self.name}-{container}")
+
+    def kill(self, container, signal):
+        self.podman.podman("kill", "--signal", signal, f"{self.name}-{container}", check=False)
 
     def inspect(self, container):
         return json.loads(self.podman.podman("inspect", f"{self.name}-{container}").stdout)[0]["State"]
