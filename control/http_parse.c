@@ -35,7 +35,7 @@ static bool parse_request_line(char *line, struct http_head *head)
 }
 
 /* Returns 0 or the status to refuse with. */
-static int parse_header(char *line, struct http_head *head)
+static int parse_header(char *line, uint64_t most_body_bytes, struct http_head *head)
 {
     char *value = strchr(line, ':');
 
@@ -54,12 +54,14 @@ static int parse_header(char *line, struct http_head *head)
         if (units_parse_number(value, &head->body_length) < 0 || (head->has_length && head->body_length != before))
             return 400;
         head->has_length = true;
-        return head->body_length > HTTP_MOST_BODY_BYTES ? 413 : 0;
+        return head->body_length > most_body_bytes ? 413 : 0;
     }
     if (strcasecmp(line, "transfer-encoding") == 0)
         return 501;
     if (strcasecmp(line, "host") == 0)
         head->host = value;
+    if (strcasecmp(line, "content-type") == 0)
+        head->content_type = value;
     if (strcasecmp(line, "connection") == 0 && strcasecmp(value, "close") == 0)
         head->keep_alive = false;
     if (strcasecmp(line, "accept") == 0 && strncasecmp(value, "text/plain", strlen("text/plain")) == 0)
@@ -67,19 +69,19 @@ static int parse_header(char *line, struct http_head *head)
     return 0;
 }
 
-int http_parse_head(char *text, struct http_head *head)
+int http_parse_head(char *text, uint64_t most_body_bytes, struct http_head *head)
 {
     char *line = strsep(&text, "\n");
     int status;
 
-    *head = (struct http_head){ .host = "" };
+    *head = (struct http_head){ .host = "", .content_type = "" };
     line[strcspn(line, "\r")] = '\0';
     if (!parse_request_line(line, head))
         return 400;
     while ((line = strsep(&text, "\n"))) {
         if (line[0] == '\0' || line[0] == '\r')
             continue;
-        status = parse_header(line, head);
+        status = parse_header(line, most_body_bytes, head);
         if (status != 0)
             return status;
     }

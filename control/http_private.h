@@ -14,6 +14,7 @@ struct http_client {
     struct bufferevent *stream;
     struct event *deadline; /* for the whole of a request and its answer: a byte now and then does not extend it */
     struct http_pending *pending; /* the answer to its request comes later; see http_defer() */
+    bool is_idle;                 /* its last answer has left, and nothing has come since */
     bool keep_alive;              /* of the request that is being answered */
     bool closing;                 /* the last answer is on its way */
     uint64_t number;              /* see http_request.client */
@@ -28,6 +29,7 @@ struct http_pending {
 
 struct http_server {
     struct event_base *base;
+    struct http_server_settings settings;
     http_handler handler;
     void *owner;
     struct evconnlistener *listeners[HTTP_MOST_LISTENERS];
@@ -37,6 +39,7 @@ struct http_server {
     uint64_t last_number;
     struct event *resume; /* while accepting pauses */
     bool is_paused;
+    bool is_finishing;
 };
 
 /* Ends the client, and what waits for it. */

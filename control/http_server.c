@@ -3,6 +3,8 @@
 #include <errno.h>
 #include <event2/buffer.h>
 #include <event2/bufferevent.h>
+#include <event2/bufferevent_ssl.h>
+#include <openssl/ssl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -68,9 +70,9 @@ static void on_deadline(evutil_socket_t fd, short what, void *argument)
     http_client_free(argument);
 }
 
-static void arm_deadline(struct http_client *client, unsigned further_ms)
+static void arm_deadline(struct http_client *client, unsigned seconds)
 {
-    const struct timeval time = { .tv_sec = HTTP_IDLE_S + (time_t)(further_ms / 1000) };
+    const struct timeval time = { .tv_sec = (time_t)seconds };
 
     event_add(client->deadline, &time);
 }
@@ -111,6 +113,7 @@ static void answer(struct http_client *client, const struct http_head *head, con
                                     .path = head->path,
                                     .query = head->query,
                                     .host = head->host,
+                                    .content_type = head->content_type,
                                     .wants_text = head->wants_text,
                                     .body = body,
                                     .body_length = (size_t)head->body_length,
@@ -129,7 +132,7 @@ static void answer(struct http_client *client, const struct http_head *head, con
         request.has_peer = true;
         request.peer_uid = peer.uid;
     }
-    client->keep_alive = head->keep_alive;
+    client->keep_alive = head->keep_alive && !client->server->is_finishing;
     strbuf_init(&response.body, HTTP_MOST_ANSWER_BYTES);
     client->server->handler(client->server->owner, &request, &response);
     if (!client->pending)
@@ -145,7 +148,7 @@ struct http_pending *http_defer(const struct http_request *request, unsigned lon
         return NULL;
     pending->client = request->from;
     request->from->pending = pending;
-    arm_deadline(request->from, longest_ms);
+    arm_deadline(request->from, HTTP_IDLE_S + longest_ms / 1000);
     return pending;
 }
 
@@ -163,6 +166,7 @@ void http_answer(struct http_pending *pending, struct http_response *response)
 /* Takes one whole request off the input and answers it. Returns false when there is none, or nothing may follow. */
 static bool take_request(struct http_client *client)
 {
+    const struct http_server *server = client->server;
     struct evbuffer *input = bufferevent_get_input(client->stream);
     struct evbuffer_ptr end = evbuffer_search(input, "\r\n\r\n", 4, NULL);
     char text[HTTP_MOST_HEAD_BYTES + 1], *body;
@@ -178,10 +182,10 @@ static bool take_request(struct http_client *client)
     head_length = (size_t)end.pos + 4;
     evbuffer_copyout(input, text, head_length);
     text[head_length] = '\0';
-    status = strlen(text) == head_length ? http_parse_head(text, &head) : 400;
+    status = strlen(text) == head_length ? http_parse_head(text, server->settings.most_body_bytes, &head) : 400;
     if (status != 0) {
         refuse(client, status,
-               status == 413 ? "the body of a request has at most 64 KiB\n" : "this request is not understood\n");
+               status == 413 ? "the body of the request is too large\n" : "this request is not understood\n");
         return false;
     }
     if (evbuffer_get_length(input) < head_length + head.body_length)
@@ -205,6 +209,9 @@ static void on_readable(struct bufferevent *stream, void *argument)
     (void)stream;
     if (client->closing || client->pending)
         return;
+    if (client->is_idle)
+        arm_deadline(client, HTTP_IDLE_S);
+    client->is_idle = false;
     /* Pipelined: the next one once this answer has left. */
     if (take_request(client) && (client->pending || evbuffer_get_length(bufferevent_get_input(stream)) > 0))
         bufferevent_disable(stream, EV_READ);
@@ -218,7 +225,8 @@ static void on_written(struct bufferevent *stream, void *argument)
         http_client_free(client);
         return;
     }
-    arm_deadline(client, 0);
+    client->is_idle = true;
+    arm_deadline(client, client->server->settings.idle_s);
     list_remove(&client->in_server);
     list_append(&client->server->clients, &client->in_server);
     bufferevent_enable(stream, EV_READ);
@@ -229,8 +237,8 @@ static void on_written(struct bufferevent *stream, void *argument)
 static void on_stream_event(struct bufferevent *stream, short what, void *argument)
 {
     (void)stream;
-    (void)what; /* its end, or an error */
-    http_client_free(argument);
+    if (!(what & BEV_EVENT_CONNECTED)) /* its end, or an error */
+        http_client_free(argument);
 }
 
 static void on_resume(evutil_socket_t fd, short what, void *argument)
@@ -245,6 +253,27 @@ static void on_resume(evutil_socket_t fd, short what, void *argument)
         http_places_resume(server);
 }
 
+/* It owns `fd` once it is there. NULL without memory, or what TLS needs. */
+static struct bufferevent *open_stream(struct http_server *server, int fd)
+{
+    struct bufferevent *stream = NULL;
+    SSL_CTX *tls;
+    SSL *ssl;
+
+    if (!server->settings.tls)
+        return bufferevent_socket_new(server->base, fd, BEV_OPT_CLOSE_ON_FREE);
+    tls = server->settings.tls(server->owner);
+    ssl = tls ? SSL_new(tls) : NULL;
+    if (ssl)
+        stream = bufferevent_openssl_socket_new(server->base, fd, ssl, BUFFEREVENT_SSL_ACCEPTING,
+                                                BEV_OPT_CLOSE_ON_FREE);
+    if (stream)
+        bufferevent_openssl_set_allow_dirty_shutdown(stream, 1);
+    else
+        SSL_free(ssl);
+    return stream;
+}
+
 static void on_accept(struct evconnlistener *listener, evutil_socket_t fd, struct sockaddr *address, int length,
                       void *argument)
 {
@@ -254,7 +283,7 @@ static void on_accept(struct evconnlistener *listener, evutil_socket_t fd, struc
     (void)listener;
     (void)length;
     if (client)
-        client->stream = bufferevent_socket_new(server->base, fd, BEV_OPT_CLOSE_ON_FREE);
+        client->stream = open_stream(server, fd);
     if (client && client->stream)
         client->deadline = evtimer_new(server->base, on_deadline, client);
     if (!client || !client->deadline) {
@@ -272,7 +301,7 @@ static void on_accept(struct evconnlistener *listener, evutil_socket_t fd, struc
     list_append(&server->clients, &client->in_server);
     server->client_count++;
     bufferevent_setcb(client->stream, on_readable, on_written, on_stream_event, client);
-    arm_deadline(client, 0);
+    arm_deadline(client, HTTP_IDLE_S);
     bufferevent_enable(client->stream, EV_READ | EV_WRITE);
     http_places_make_room(server);
 }
@@ -294,6 +323,7 @@ int http_server_new(struct event_base *base, http_handler handler, void *owner, 
     if (!server)
         return -ENOMEM;
     server->base = base;
+    server->settings = (struct http_server_settings){ .most_body_bytes = HTTP_MOST_BODY_BYTES, .idle_s = HTTP_IDLE_S };
     server->handler = handler;
     server->owner = owner;
     list_init(&server->clients);
@@ -320,6 +350,35 @@ int http_server_listen(struct http_server *server, int fd)
     evconnlistener_set_error_cb(listener, on_accept_error);
     server->listeners[server->listener_count++] = listener;
     return 0;
+}
+
+void http_server_configure(struct http_server *server, const struct http_server_settings *settings)
+{
+    server->settings = *settings;
+    if (settings->most_body_bytes == 0)
+        server->settings.most_body_bytes = HTTP_MOST_BODY_BYTES;
+    if (settings->idle_s == 0)
+        server->settings.idle_s = HTTP_IDLE_S;
+}
+
+void http_server_finish(struct http_server *server)
+{
+    struct list_node *node = server->clients.next;
+
+    http_server_stop_listening(server);
+    server->is_finishing = true;
+    while (node != &server->clients) {
+        struct http_client *client = CONTAINER_OF(node, struct http_client, in_server);
+
+        node = node->next;
+        if (client->is_idle && evbuffer_get_length(bufferevent_get_input(client->stream)) == 0)
+            http_client_free(client);
+    }
+}
+
+unsigned http_server_clients(const struct http_server *server)
+{
+    return server->client_count;
 }
 
 void http_server_stop_listening(struct http_server *server)

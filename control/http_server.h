@@ -7,6 +7,7 @@
 #pragma once
 
 #include <event2/event.h>
+#include <openssl/types.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
@@ -21,11 +22,12 @@ struct http_client;
 
 struct http_request {
     const char *method;
-    const char *path;  /* without its query */
-    const char *query; /* what is behind its `?`, or "" */
-    const char *host;  /* the header, or "" */
-    const char *name;  /* what is behind the path of a command that takes one; NULL: nothing */
-    const char *body;  /* terminated; may hold other NULs */
+    const char *path;         /* without its query */
+    const char *query;        /* what is behind its `?`, or "" */
+    const char *host;         /* the header, or "" */
+    const char *content_type; /* the same */
+    const char *name;         /* what is behind the path of a command that takes one; NULL: nothing */
+    const char *body;         /* terminated; may hold other NULs */
     size_t body_length;
     bool wants_text; /* Accept: text/plain */
     bool has_peer;   /* it came over a unix socket; then peer_uid is whose (SO_PEERCRED) */
@@ -74,9 +76,26 @@ void http_answer(struct http_pending *pending, struct http_response *response);
 
 struct http_server;
 
+/* What differs from what the control API needs; all zero: nothing. */
+struct http_server_settings {
+    size_t most_body_bytes; /* of a request */
+    unsigned idle_s;        /* how long a client may stay between its requests; 0: HTTP_IDLE_S */
+
+    /* Asked for each connection, which speaks TLS with what it returns, or is closed where that is NULL. NULL:
+     * plaintext. */
+    SSL_CTX *(*tls)(void *owner);
+};
+
 /* Returns 0 or -ENOMEM. ret_server: release with http_server_free(). */
 int http_server_new(struct event_base *base, http_handler handler, void *owner, struct http_server **ret_server);
 void http_server_free(struct http_server *server);
+
+/* Before it listens. `settings` is copied. */
+void http_server_configure(struct http_server *server, const struct http_server_settings *settings);
+
+/* Closes its listening sockets, and clients that wait for nothing; others get their answer and are closed. */
+void http_server_finish(struct http_server *server);
+unsigned http_server_clients(const struct http_server *server);
 
 /* Closes its listening sockets; clients that there are go on. */
 void http_server_stop_listening(struct http_server *server);

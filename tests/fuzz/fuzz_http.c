@@ -14,7 +14,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t length)
 
     memcpy(text, bytes, length);
     text[length] = '\0';
-    status = http_parse_head(text, &head);
+    status = http_parse_head(text, HTTP_MOST_BODY_BYTES, &head);
     if (status == 0) {
         if (head.path[0] != '/' || head.method[0] == '\0' || head.body_length > HTTP_MOST_BODY_BYTES)
             abort();

@@ -229,4 +229,5 @@ def test_podman_alone_plays_the_ordinary_form(podman, play, tmp_path):
     pod = play(1, "until busybox wget -qO- http://10.80.0.2:8080/; do sleep 0.2; done; sleep 1000", "ordinary", begin=False)
     podman.podman("pod", "start", pod.pod.name)
     eventually(lambda: pod.pod.log("app").endswith("two\n"), what="the page", timeout=20)
-    assert status_of(pod)["state"] == "ready" and opened(pod, "passthrough") >= 1
+    eventually(lambda: status_of(pod)["state"] == "ready", what="ready")
+    assert opened(pod, "passthrough") >= 1

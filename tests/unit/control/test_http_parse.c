@@ -10,7 +10,7 @@ static int parse(const char *text, struct http_head *head)
     static char copy[HTTP_MOST_HEAD_BYTES + 1];
 
     strncpy(copy, text, sizeof copy - 1);
-    return http_parse_head(copy, head);
+    return http_parse_head(copy, HTTP_MOST_BODY_BYTES, head);
 }
 
 static void test_http_parse_head_takes_what_clients_send(void **state)
