@@ -16,6 +16,7 @@ struct http_client {
     struct http_pending *pending; /* the answer to its request comes later; see http_defer() */
     bool is_idle;                 /* its last answer has left, and nothing has come since */
     bool keep_alive;              /* of the request that is being answered */
+    bool lingers;                 /* what it still sends is dropped until it has read why */
     bool closing;                 /* the last answer is on its way */
     uint64_t number;              /* see http_request.client */
     uint64_t peer;                /* who: the uid on a unix socket, else a number of its address */

@@ -35,6 +35,8 @@ static const char *status_text(int status)
         return "Conflict";
     case 413:
         return "Content Too Large";
+    case 415:
+        return "Unsupported Media Type";
     case 431:
         return "Request Header Fields Too Large";
     case 501:
@@ -184,6 +186,7 @@ static bool take_request(struct http_client *client)
     text[head_length] = '\0';
     status = strlen(text) == head_length ? http_parse_head(text, server->settings.most_body_bytes, &head) : 400;
     if (status != 0) {
+        client->lingers = status == 413; /* its body is under way */
         refuse(client, status,
                status == 413 ? "the body of the request is too large\n" : "this request is not understood\n");
         return false;
@@ -207,6 +210,8 @@ static void on_readable(struct bufferevent *stream, void *argument)
     struct http_client *client = argument;
 
     (void)stream;
+    if (client->closing && client->lingers)
+        evbuffer_drain(bufferevent_get_input(stream), SIZE_MAX);
     if (client->closing || client->pending)
         return;
     if (client->is_idle)
@@ -221,6 +226,11 @@ static void on_written(struct bufferevent *stream, void *argument)
 {
     struct http_client *client = argument;
 
+    if (client->closing && client->lingers) {
+        on_readable(stream, client);
+        bufferevent_enable(stream, EV_READ);
+        return;
+    }
     if (client->closing) {
         http_client_free(client);
         return;

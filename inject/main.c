@@ -7,8 +7,10 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/units.h"
 #include "inject/objects.h"
 #include "inject/pod.h"
+#include "inject/webhook.h"
 #include "inject/yaml.h"
 
 #define EXIT_REFUSED 1
@@ -17,6 +19,7 @@
 static const char help[] =
     "Usage: outrigger-inject [--image IMAGE] [--sidecar native|ordinary] [--only-annotated] [FILE|-]...\n"
     "       outrigger-inject --uninject [FILE|-]...\n"
+    "       outrigger-inject --webhook --cert FILE --key FILE [--listen ADDRESS:PORT] [--image IMAGE] ...\n"
     "\n"
     "Adds the Outrigger sidecar to the pods of Kubernetes objects (Pod, Deployment, StatefulSet, DaemonSet, "
     "ReplicaSet,\n"
@@ -28,6 +31,15 @@ static const char help[] =
     "  --sidecar ordinary  a container before the app's\n"
     "  --only-annotated    only pods with the annotation outrigger.dev/inject: \"true\"\n"
     "  --uninject          takes out what this program has added\n"
+    "  --exclude-namespaces LIST\n"
+    "                      whose pods are left alone; default " DECISION_SYSTEM_NAMESPACES "\n"
+    "\n"
+    "  --webhook           answers the API server (AdmissionReview v1) until SIGTERM\n"
+    "  --listen ADDRESS:PORT\n"
+    "                      default 0.0.0.0:8443; POST /inject, GET /healthz/live, /healthz/ready, /metrics\n"
+    "  --cert, --key FILE  PEM; what is written there later is in force for new connections\n"
+    "  --shutdown-delay TIME\n"
+    "                      how long it goes on answering after SIGTERM, no longer ready; default 5s\n"
     "  --version, --help\n"
     "\n"
     "Pods say of themselves what they want otherwise, with annotations outrigger.dev/...\n"
@@ -55,7 +67,7 @@ static int on_pod(void *owner, const struct object_pod *pod)
         pod_uninject(&run->arena, pod->metadata, pod->spec);
         return 0;
     }
-    pod_inject(&run->arena, pod->metadata, pod->spec, &run->settings, &outcome);
+    pod_inject(&run->arena, pod->namespace, pod->metadata, pod->spec, &run->settings, &outcome);
     if (outcome.verdict == POD_NO_MEMORY)
         return -ENOMEM;
     if (outcome.warning[0] != '\0')
@@ -150,6 +162,17 @@ static int usage(const char *problem, const char *argument)
     return EXIT_USAGE;
 }
 
+static int run_webhook(const struct webhook_settings *webhook, int count, char **paths, bool uninjects)
+{
+    if (count > 0)
+        return usage("--webhook takes no files, such as", paths[0]);
+    if (uninjects)
+        return usage("--webhook does not go with", "--uninject");
+    if (!webhook->certificate_path || !webhook->key_path)
+        return usage("--webhook needs", webhook->certificate_path ? "--key" : "--cert");
+    return webhook_run(webhook);
+}
+
 int main(int argc, char **argv)
 {
     static const struct option options[] = {
@@ -157,11 +180,21 @@ int main(int argc, char **argv)
         { "sidecar", required_argument, NULL, 's' },
         { "only-annotated", no_argument, NULL, 'a' },
         { "uninject", no_argument, NULL, 'u' },
+        { "exclude-namespaces", required_argument, NULL, 'n' },
+        { "webhook", no_argument, NULL, 'w' },
+        { "listen", required_argument, NULL, 'l' },
+        { "cert", required_argument, NULL, 'c' },
+        { "key", required_argument, NULL, 'k' },
+        { "shutdown-delay", required_argument, NULL, 'd' },
         { "version", no_argument, NULL, 'v' },
         { "help", no_argument, NULL, 'h' },
         { 0 },
     };
-    struct run run = { .settings = { .image = "outrigger:" OUTRIGGER_VERSION } };
+    struct run run = { .settings = { .image = "outrigger:" OUTRIGGER_VERSION,
+                                     .decision = { .left_namespaces = DECISION_SYSTEM_NAMESPACES } } };
+    struct webhook_settings webhook = { .listen = "0.0.0.0:8443", .shutdown_delay_ms = 5000 };
+    bool is_webhook = false;
+    uint64_t delay_ms;
     int option;
 
     while ((option = getopt_long(argc, argv, "h", options, NULL)) != -1) {
@@ -175,10 +208,30 @@ int main(int argc, char **argv)
             run.settings.ordinary = strcmp(optarg, "ordinary") == 0;
             break;
         case 'a':
-            run.settings.only_where_asked = true;
+            run.settings.decision.only_where_asked = true;
             break;
         case 'u':
             run.uninjects = true;
+            break;
+        case 'n':
+            run.settings.decision.left_namespaces = optarg;
+            break;
+        case 'w':
+            is_webhook = true;
+            break;
+        case 'l':
+            webhook.listen = optarg;
+            break;
+        case 'c':
+            webhook.certificate_path = optarg;
+            break;
+        case 'k':
+            webhook.key_path = optarg;
+            break;
+        case 'd':
+            if (units_parse_duration(optarg, &delay_ms) < 0 || delay_ms > 600000)
+                return usage("--shutdown-delay takes a duration up to 10m, not", optarg);
+            webhook.shutdown_delay_ms = (unsigned)delay_ms;
             break;
         case 'v':
             puts("outrigger-inject " OUTRIGGER_VERSION);
@@ -190,5 +243,10 @@ int main(int argc, char **argv)
             return usage("unknown or incomplete option", argv[optind - 1]);
         }
     }
+    webhook.inject = run.settings;
+    if (is_webhook)
+        return run_webhook(&webhook, argc - optind, argv + optind, run.uninjects);
+    if (webhook.certificate_path || webhook.key_path)
+        return usage("--cert and --key belong to", "--webhook");
     return run_on_all(&run, argc - optind, argv + optind);
 }

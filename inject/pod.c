@@ -16,6 +16,7 @@
 
 #define PROXY_ID        "1337"
 #define DEFAULT_GRACE_S 30
+#define MOST_ITEMS      1000 /* of containers, or volumes */
 
 static void say(char words[POD_WORDS_SIZE], const char *format, ...) PRINTF_LIKE(2, 3);
 
@@ -152,24 +153,6 @@ static bool check_groups(const struct value *spec, struct pod_outcome *outcome)
     return !is_taken;
 }
 
-/* Whether it stays as it is; then the reason is said. */
-static bool is_skipped(const struct value *spec, const struct annotations *annotations,
-                       const struct inject_settings *settings, struct pod_outcome *outcome)
-{
-    const char *asked = annotations->values[ANNOTATION_INJECT];
-
-    if (asked && strcmp(asked, "false") == 0)
-        say(outcome->reason, "annotation %sinject is false", ANNOTATION_PREFIX);
-    else if (is(spec, "hostNetwork", "true"))
-        say(outcome->reason, "hostNetwork: redirect rules in the node's network namespace would be for the whole node");
-    else if (!asked && settings->only_where_asked)
-        say(outcome->reason, "annotation %sinject is not there", ANNOTATION_PREFIX);
-    else if (!value_get(spec, "containers") || value_get(spec, "containers")->kind != VALUE_LIST ||
-             value_get(spec, "containers")->count == 0)
-        say(outcome->reason, "it has no containers");
-    return outcome->reason[0] != '\0';
-}
-
 /* What is to have something added must be what it should be. */
 static bool check_lists(const struct value *spec, struct pod_outcome *outcome)
 {
@@ -178,9 +161,12 @@ static bool check_lists(const struct value *spec, struct pod_outcome *outcome)
     for (size_t i = 0; i < ARRAY_SIZE(lists); i++) {
         const struct value *list = value_get(spec, lists[i]);
 
-        if (!list || list->kind == VALUE_LIST)
+        if (!list || (list->kind == VALUE_LIST && list->count <= MOST_ITEMS))
             continue;
-        say(outcome->reason, "spec.%s is no list", lists[i]);
+        if (list->kind == VALUE_LIST)
+            say(outcome->reason, "spec.%s has more than %d items", lists[i], MOST_ITEMS);
+        else
+            say(outcome->reason, "spec.%s is no list", lists[i]);
         return false;
     }
     return true;
@@ -318,19 +304,25 @@ static void take_notes_out(struct value *annotations)
     value_remove(annotations, ANNOTATION_STATUS);
 }
 
-void pod_inject(struct arena *arena, struct value *metadata, struct value *spec, const struct inject_settings *settings,
-                struct pod_outcome *ret_outcome)
+void pod_inject(struct arena *arena, const char *namespace, struct value *metadata, struct value *spec,
+                const struct inject_settings *settings, struct pod_outcome *ret_outcome)
 {
     struct annotations annotations;
     struct part_choice choice = { .annotations = &annotations };
+    const struct decision_pod about = { namespace, metadata, spec, &annotations };
     const char *sidecar, *holds, *mode;
 
+    char problem[POD_WORDS_SIZE];
+    bool is_understood = annotations_read(metadata, &annotations, problem, sizeof problem);
+
     *ret_outcome = (struct pod_outcome){ .verdict = POD_REFUSED };
-    if (!annotations_read(metadata, &annotations, ret_outcome->reason, sizeof ret_outcome->reason))
-        return;
     pod_uninject(arena, metadata, spec);
-    if (is_skipped(spec, &annotations, settings, ret_outcome)) {
+    if (!decision_make(&settings->decision, &about, ret_outcome->reason)) {
         ret_outcome->verdict = POD_SKIPPED;
+        return;
+    }
+    if (!is_understood) {
+        say(ret_outcome->reason, "%s", problem);
         return;
     }
     if (!is_allowed(spec, ret_outcome))

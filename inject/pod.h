@@ -8,12 +8,13 @@
 
 #include <stdbool.h>
 
+#include "inject/decision.h"
 #include "inject/value.h"
 
 struct inject_settings {
     const char *image;
-    bool ordinary;         /* an ordinary container, where native sidecars are not there (Kubernetes before 1.29) */
-    bool only_where_asked; /* without the annotation `inject: "true"` a pod stays as it is */
+    bool ordinary; /* an ordinary container, where native sidecars are not there (Kubernetes before 1.29) */
+    struct decision_settings decision;
 };
 
 enum pod_verdict {
@@ -32,9 +33,10 @@ struct pod_outcome {
     char warning[POD_WORDS_SIZE]; /* "": none */
 };
 
-/* `metadata` and `spec` are maps. A pod that has the sidecar gets it anew, from what its annotations say now. */
-void pod_inject(struct arena *arena, struct value *metadata, struct value *spec, const struct inject_settings *settings,
-                struct pod_outcome *ret_outcome);
+/* `metadata` and `spec` are maps; `namespace` is "" where it is not known. A pod that has the sidecar gets it anew,
+ * from what its annotations say now. */
+void pod_inject(struct arena *arena, const char *namespace, struct value *metadata, struct value *spec,
+                const struct inject_settings *settings, struct pod_outcome *ret_outcome);
 
 /* Returns whether it was there. */
 bool pod_uninject(struct arena *arena, struct value *metadata, struct value *spec);

@@ -17,7 +17,7 @@ static int inject(void *arena, const struct object_pod *pod)
     const struct inject_settings settings = { .image = "outrigger:1" };
     struct pod_outcome outcome;
 
-    pod_inject(arena, pod->metadata, pod->spec, &settings, &outcome);
+    pod_inject(arena, pod->namespace, pod->metadata, pod->spec, &settings, &outcome);
     if ((outcome.verdict == POD_SKIPPED || outcome.verdict == POD_REFUSED) && outcome.reason[0] == '\0')
         abort();
     return 0;

@@ -174,7 +174,7 @@ def test_a_pod_that_has_it_gets_it_anew_from_what_its_annotations_say_now():
 
 
 @pytest.mark.parametrize("document,reason", [
-    (annotated({"outrigger.dev/inject": "false"}), "annotation outrigger.dev/inject is false"),
+    (annotated({"outrigger.dev/inject": "false"}), "label or annotation outrigger.dev/inject is false"),
     (pod(hostNetwork=True), "hostNetwork"),
     (pod(containers=[]), "it has no containers"),
 ])
