@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "base/units.h"
+#include "inject/make_certificate.h"
 #include "inject/objects.h"
 #include "inject/pod.h"
 #include "inject/webhook.h"
@@ -20,6 +21,7 @@ static const char help[] =
     "Usage: outrigger-inject [--image IMAGE] [--sidecar native|ordinary] [--only-annotated] [FILE|-]...\n"
     "       outrigger-inject --uninject [FILE|-]...\n"
     "       outrigger-inject --webhook --cert FILE --key FILE [--listen ADDRESS:PORT] [--image IMAGE] ...\n"
+    "       outrigger-inject --make-certificate --service NAME --secret NAMESPACE/NAME --webhook-configuration NAME\n"
     "\n"
     "Adds the Outrigger sidecar to the pods of Kubernetes objects (Pod, Deployment, StatefulSet, DaemonSet, "
     "ReplicaSet,\n"
@@ -40,6 +42,16 @@ static const char help[] =
     "  --cert, --key FILE  PEM; what is written there later is in force for new connections\n"
     "  --shutdown-delay TIME\n"
     "                      how long it goes on answering after SIGTERM, no longer ready; default 5s\n"
+    "\n"
+    "  --make-certificate  in a pod: makes the webhook's certificate, or the next one when it is time, and tells the "
+    "API\n"
+    "                      server to believe it\n"
+    "  --service NAME      the name that it is for: SERVICE.NAMESPACE.svc\n"
+    "  --secret NAMESPACE/NAME\n"
+    "                      the Secret that it goes to\n"
+    "  --webhook-configuration NAME\n"
+    "                      the MutatingWebhookConfiguration whose caBundle is kept\n"
+    "\n"
     "  --version, --help\n"
     "\n"
     "Pods say of themselves what they want otherwise, with annotations outrigger.dev/...\n"
@@ -173,6 +185,15 @@ static int run_webhook(const struct webhook_settings *webhook, int count, char *
     return webhook_run(webhook);
 }
 
+static int run_make_certificate(const struct make_certificate_settings *settings)
+{
+    if (!settings->service || !settings->secret || !settings->webhook_configuration)
+        return usage("--make-certificate needs", !settings->service  ? "--service"
+                                                 : !settings->secret ? "--secret"
+                                                                     : "--webhook-configuration");
+    return make_certificate(settings);
+}
+
 int main(int argc, char **argv)
 {
     static const struct option options[] = {
@@ -181,6 +202,10 @@ int main(int argc, char **argv)
         { "only-annotated", no_argument, NULL, 'a' },
         { "uninject", no_argument, NULL, 'u' },
         { "exclude-namespaces", required_argument, NULL, 'n' },
+        { "make-certificate", no_argument, NULL, 'm' },
+        { "service", required_argument, NULL, 'e' },
+        { "secret", required_argument, NULL, 't' },
+        { "webhook-configuration", required_argument, NULL, 'o' },
         { "webhook", no_argument, NULL, 'w' },
         { "listen", required_argument, NULL, 'l' },
         { "cert", required_argument, NULL, 'c' },
@@ -193,7 +218,8 @@ int main(int argc, char **argv)
     struct run run = { .settings = { .image = "outrigger:" OUTRIGGER_VERSION,
                                      .decision = { .left_namespaces = DECISION_SYSTEM_NAMESPACES } } };
     struct webhook_settings webhook = { .listen = "0.0.0.0:8443", .shutdown_delay_ms = 5000 };
-    bool is_webhook = false;
+    struct make_certificate_settings certificate = { .account = getenv("OUTRIGGER_SERVICE_ACCOUNT") };
+    bool is_webhook = false, makes_certificate = false;
     uint64_t delay_ms;
     int option;
 
@@ -215,6 +241,18 @@ int main(int argc, char **argv)
             break;
         case 'n':
             run.settings.decision.left_namespaces = optarg;
+            break;
+        case 'm':
+            makes_certificate = true;
+            break;
+        case 'e':
+            certificate.service = optarg;
+            break;
+        case 't':
+            certificate.secret = optarg;
+            break;
+        case 'o':
+            certificate.webhook_configuration = optarg;
             break;
         case 'w':
             is_webhook = true;
@@ -243,6 +281,8 @@ int main(int argc, char **argv)
             return usage("unknown or incomplete option", argv[optind - 1]);
         }
     }
+    if (makes_certificate)
+        return run_make_certificate(&certificate);
     webhook.inject = run.settings;
     if (is_webhook)
         return run_webhook(&webhook, argc - optind, argv + optind, run.uninjects);
