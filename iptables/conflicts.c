@@ -65,6 +65,21 @@ static int check_interfaces(const struct options *options)
     return r;
 }
 
+static int check_users(const struct options *options)
+{
+    const struct id_list *included = &options->include_outbound_uids, *own = &options->proxy_uids;
+    int r = 0;
+
+    for (size_t i = 0; i < included->count; i++) {
+        for (size_t j = 0; j < own->count; j++) {
+            if (included->items[i] == own->items[j])
+                r = complain("--include-outbound-uids: %u is the proxy's own (--proxy-uid), which is never captured",
+                             included->items[i]);
+        }
+    }
+    return r;
+}
+
 static int check_groups(const struct options *options)
 {
     const struct id_list *included = &options->include_outbound_gids, *excluded = &options->exclude_outbound_gids;
@@ -142,6 +157,7 @@ int conflicts_check(const struct options *options)
     r |= check_ranges(&options->include_inbound_ports, "include-inbound-ports", &options->exclude_inbound_ports,
                       "exclude-inbound-ports");
     r |= check_blocks(options);
+    r |= check_users(options);
     r |= check_groups(options);
     r |= check_interfaces(options);
     return r < 0 ? -EINVAL : 0;

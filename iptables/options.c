@@ -43,6 +43,8 @@ static const struct option_row rows[] = {
     { "include-outbound-ports", 'q', VALUE_RANGES, AT(include_outbound_ports), "",
       "ports to capture whatever the destination" },
     { "exclude-outbound-ports", 'o', VALUE_RANGES, AT(exclude_outbound_ports), "", "outgoing ports to leave alone" },
+    { "include-outbound-uids", 0, VALUE_GROUPS, AT(include_outbound_uids), "*",
+      "users whose connections are captured; * = all. With gids: whoever is in either" },
     { "include-outbound-gids", 0, VALUE_GROUPS, AT(include_outbound_gids), "*",
       "groups whose connections are captured; * = all" },
     { "exclude-outbound-gids", 0, VALUE_GROUPS, AT(exclude_outbound_gids), "",

@@ -48,7 +48,7 @@ enum command { COMMAND_APPLY, COMMAND_VERIFY, COMMAND_SHOW, COMMAND_TRACE, COMMA
 struct options {
     uint64_t outbound_port, inbound_port;
     struct id_list proxy_uids, proxy_gids;
-    struct id_list include_outbound_gids, exclude_outbound_gids;
+    struct id_list include_outbound_uids, include_outbound_gids, exclude_outbound_gids;
     struct block_list include_outbound_cidrs, exclude_outbound_cidrs;
     struct range_list include_outbound_ports, exclude_outbound_ports;
     struct range_list include_inbound_ports, exclude_inbound_ports;

@@ -209,6 +209,15 @@ static void append_destinations(struct plan *plan, enum chain chain, const struc
                       "included outbound destination");
 }
 
+static void append_of_owners(struct plan *plan, enum match_kind kind, const struct id_list *ids)
+{
+    for (size_t i = 0; i < ids->count; i++) {
+        struct match owner = id_match(kind, ids->items[i]);
+
+        append_destinations(plan, CHAIN_OUTBOUND, &owner);
+    }
+}
+
 static void plan_outbound(struct plan *plan)
 {
     const struct options *options = plan->options;
@@ -226,15 +235,12 @@ static void plan_outbound(struct plan *plan)
     append_owners(plan, MATCH_UID, &options->proxy_uids, OWN_TRAFFIC);
     append_owners(plan, MATCH_GID, &options->proxy_gids, OWN_TRAFFIC);
     append_owners(plan, MATCH_GID, &options->exclude_outbound_gids, NO_GROUP);
-    if (options->include_outbound_gids.all) {
+    if (options->include_outbound_uids.all && options->include_outbound_gids.all) {
         append_destinations(plan, CHAIN_OUTBOUND, NULL);
         return;
     }
-    for (size_t i = 0; i < options->include_outbound_gids.count; i++) {
-        struct match group = id_match(MATCH_GID, options->include_outbound_gids.items[i]);
-
-        append_destinations(plan, CHAIN_OUTBOUND, &group);
-    }
+    append_of_owners(plan, MATCH_UID, &options->include_outbound_uids);
+    append_of_owners(plan, MATCH_GID, &options->include_outbound_gids);
 }
 
 /* What comes in by a virtual interface is what a machine or container behind it sends out: outbound, never inbound. */

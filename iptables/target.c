@@ -46,14 +46,14 @@ static bool is_named(const struct ruleset *ruleset, enum match_kind kind, uint32
     return false;
 }
 
-/* A group of those that are captured, where the rules name them; NULL: they do not. */
-static const uint32_t *find_captured_group(const struct ruleset *ruleset)
+/* One of the uids or gids that are captured, where the rules name them; NULL: they do not. */
+static const uint32_t *find_captured(const struct ruleset *ruleset, enum match_kind kind)
 {
     for (size_t i = 0; i < ruleset->count; i++) {
         const struct rule *rule = &ruleset->rules[i];
 
         if (rule->chain == CHAIN_OUTBOUND && rule->verdict == VERDICT_REDIRECT && rule->match_count > 0 &&
-            rule->matches[0].kind == MATCH_GID && !is_named(ruleset, MATCH_GID, rule->matches[0].id, false))
+            rule->matches[0].kind == kind && !is_named(ruleset, kind, rule->matches[0].id, false))
             return &rule->matches[0].id;
     }
     return NULL;
@@ -71,12 +71,12 @@ static uint32_t other_id(const struct ruleset *ruleset, enum match_kind kind, ui
     return id;
 }
 
-static uint32_t other_group(const struct ruleset *ruleset, uint32_t own)
+static uint32_t captured_id(const struct ruleset *ruleset, enum match_kind kind, uint32_t own)
 {
-    const uint32_t *captured = find_captured_group(ruleset);
+    const uint32_t *captured = find_captured(ruleset, kind);
 
-    if (!captured || (is_named(ruleset, MATCH_GID, own, true) && !is_named(ruleset, MATCH_GID, own, false)))
-        return other_id(ruleset, MATCH_GID, own);
+    if (!captured || (is_named(ruleset, kind, own, true) && !is_named(ruleset, kind, own, false)))
+        return other_id(ruleset, kind, own);
     return *captured;
 }
 
@@ -217,8 +217,8 @@ int target_choose_outbound(const struct ruleset *ruleset, sa_family_t family, st
     struct search search = { .ruleset = ruleset, .family = family, .target = ret_target };
     union inet_address probe;
 
-    *ret_target = (struct target){ .uid = other_id(ruleset, MATCH_UID, geteuid()),
-                                   .gid = other_group(ruleset, getegid()) };
+    *ret_target = (struct target){ .uid = captured_id(ruleset, MATCH_UID, geteuid()),
+                                   .gid = captured_id(ruleset, MATCH_GID, getegid()) };
     sockaddr_parse_host(family == AF_INET ? INTERCEPTION_PROBE_IPV4 : INTERCEPTION_PROBE_IPV6, 0, &probe);
     if (try_ports(&search, &probe) || try_included(&search) || try_neighbours(&search))
         return 0;

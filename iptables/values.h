@@ -10,7 +10,7 @@ enum value_type {
     VALUE_MODE,       /* uint64_t, enum mode */
     VALUE_TEXT,       /* char * */
     VALUE_IDS,        /* struct id_list, without 0 and `*` */
-    VALUE_GROUPS,     /* struct id_list */
+    VALUE_GROUPS,     /* struct id_list, of uids or gids */
     VALUE_BLOCKS,     /* struct block_list */
     VALUE_RANGES,     /* struct range_list */
     VALUE_INTERFACES, /* struct interface_list */

@@ -237,6 +237,8 @@ def test_verify_without_loopback_says_so(namespace, init):
     (["--include-outbound-gids", "7,8", "--exclude-outbound-gids", "9"], "192.0.2.2", 15002),
     (["--include-outbound-gids", "7", "-i", "10.9.0.0/16"], "10.9.255.254", 15002),
     (["--exclude-outbound-gids", "0,65534"], "192.0.2.2", 15002),
+    (["--include-outbound-uids", "998", "-b", ""], "192.0.2.2", 15002),
+    (["--include-outbound-uids", "998", "--include-outbound-gids", "7", "--exclude-outbound-gids", "0"], "192.0.2.2", 15002),
 ])
 def test_verify_dials_what_these_rules_capture(pods, init, start, options, host, port):
     client, _ = pods
@@ -297,7 +299,7 @@ def test_without_ipv6_ipv4_works(pods, init):
                                      ["-q", "a"], ["--nonsense"], ["nonsense"], ["-c", "eth7"], ["-b", "80", "-d", "80"],
                                      ["-i", "10.0.0.0/8", "-x", "10.0.0.0/8"], ["-q", "443", "-o", "400-500"], ["-m", "nat"],
                                      ["-k", "eth*h"], ["--redirect-dns"], ["-u", "1,,2"], ["--cleanup-only=no"],
-                                     ["apply", "--cleanup-only"], ["-x", " *"], ["-e", "*"], ["--include-outbound-gids", "1337"],
+                                     ["apply", "--cleanup-only"], ["-x", " *"], ["-e", "*"], ["--include-outbound-gids", "1337"], ["--include-outbound-uids", "1337"],
                                      ["--exclude-outbound-gids", "4294967295"], ["apply", "-Zn"]])
 def test_bad_options_are_one_error_and_touch_nothing(namespace, init, options):
     space = namespace("init")

@@ -126,6 +126,10 @@ CASES = {
                              "self_call15008": D}),
     "several uids and gids": (["-u", "1337,2102", "-g", "1337,2102"], {"other_uid": D}),
     "groups included": (["--include-outbound-gids", "2102,0"], {**OUTGOING, "root": O, "other_uid": O}),
+    "users included": (["--include-outbound-uids", "2102,0"], {**OUTGOING, "root": O, "other_uid": O}),
+    "users or groups included": (["--include-outbound-uids", "0", "--include-outbound-gids", "2102"], {**OUTGOING, "root": O, "other_uid": O}),
+    "users included, one block": (["--include-outbound-uids", "1000", "-i", "10.96.0.0/16", "-x", "10.96.0.0/24", "-q", "443"],
+                                  {**OUTGOING, "elsewhere6": O, "side_out": O}),
     "groups included, ports and blocks": (["--include-outbound-gids", "1000", "-i", "10.96.0.0/16", "-x", "10.96.0.0/24", "-q", "443"],
                                           {**OUTGOING, "elsewhere6": O, "side_out": O}),
     "group excluded": (["--exclude-outbound-gids", "1000"], {**OUTGOING, "root": O, "other_uid": O}),
@@ -220,7 +224,7 @@ def random_options(generator):
                "-u", generator.choice(["1337", "2102", "1337,2102", "1000"]), "-g", generator.choice(["1337", "2102", ""]),
                "-m", generator.choice(["redirect", "tproxy"]), f"--drop-invalid={generator.choice(['on', 'off'])}",
                "--exclude-inbound-cidrs", some(generator, ["10.78.0.0/16", "fd50::/16", "10.79.0.2"], 2)]
-    options += generator.choice([[], [], ["--include-outbound-gids", "1000,0"], ["--exclude-outbound-gids", "0,2102"]])
+    options += generator.choice([[], [], ["--include-outbound-gids", "1000,0"], ["--include-outbound-uids", "0"], ["--exclude-outbound-gids", "0,2102"]])
     options += generator.choice([[], ["-c", "eth2"], ["-k", "eth1"], ["-c", "eth2", "-k", "eth1"]])
     return options + generator.choice([[], ["-e", "15008"]])
 
