@@ -192,7 +192,7 @@ struct value *part_proxy(struct arena *arena, const struct part_choice *choice)
         add_text(&build, arguments, CONFIG_DIRECTORY "/" PROBES_FILE);
     }
     port = add(&build, put_list(&build, container, "ports"), map(&build));
-    put_plain(&build, port, "name", "outrigger-health");
+    put_plain(&build, port, "name", "proxy-health");
     put_plain(&build, port, "containerPort", "15021");
     put_plain(&build, port, "protocol", "TCP");
     if (choice->is_native) {
