@@ -6,6 +6,7 @@ rights than that job has; labels decide; nobody waits for it who should not; and
 import base64
 import json
 import os
+import re
 import subprocess
 import threading
 import time
@@ -52,6 +53,7 @@ class Installed:
         namespace = [each for each in documents if each["kind"] == "Namespace"]
         cluster.kubectl("apply", text=namespace)
         cluster.kubectl("apply", text=[each for each in documents if each not in namespace])
+        self.documents = documents
         self.job = next(each for each in documents if each["kind"] == "Job")
 
     def make_certificate(self, check=True, environment=None):
@@ -280,3 +282,30 @@ def test_the_chart_is_taken_as_well(cluster, installed):
     text = run([f"{BIN}/helm", "template", "outrigger", f"{ROOT}/deploy/helm/outrigger", "-n", SYSTEM, "--kube-version", "1.32.0"]).stdout
     done = cluster.kubectl("apply", "--dry-run=server", text=text)
     assert "deployment.apps/outrigger-injector" in done.stdout
+
+
+def section(title):
+    """The commands of a part of docs/kubernetes.md that are for this cluster."""
+    with open(f"{ROOT}/docs/kubernetes.md", encoding="utf-8") as file:
+        commands = re.search(rf"^## {re.escape(title)}.*?```sh\n(.*?)```", file.read(), re.S | re.M).group(1)
+    return re.sub(r"\bshop\b", "demo", commands)  # a namespace of its own
+
+
+def follow(cluster, commands):
+    return run(["/bin/bash", "-euc", commands], cwd=ROOT, env={**os.environ, "PATH": f"{BIN}:{os.environ['PATH']}", "KUBECONFIG": cluster.kubeconfig}, timeout=90)
+
+
+def test_a_new_user_follows_the_document(cluster, installed):
+    """In, and back out again. The Service that the installation makes is turned to loopback afterwards: there are no nodes."""
+    cluster.kubectl("-n", SYSTEM, "delete", "service", "outrigger-injector")
+    follow(cluster, section("Install the webhook"))
+    cluster.kubectl("-n", SYSTEM, "delete", "service", "outrigger-injector")
+    cluster.kubectl("apply", text=[each for each in installed.documents if each["kind"] in ("Service", "MutatingWebhookConfiguration")])
+    installed.make_certificate()
+    time.sleep(2)
+    follow(cluster, section("Put a namespace into the mesh"))
+    pods = eventually(lambda: cluster.get("-n", "demo", "pods")["items"], what="the pod", timeout=30, every=0.3)
+    assert names(pods[0]) == ["outrigger-init", "outrigger"]
+    follow(cluster, section("Back out"))
+    eventually(lambda: any(names(each) == [] for each in cluster.get("-n", "demo", "pods")["items"]), what="a pod without", timeout=30, every=0.3)
+    assert cluster.kubectl("get", "mutatingwebhookconfiguration", "outrigger-injector", check=False).returncode != 0
