@@ -2,13 +2,13 @@
 
 #include <errno.h>
 #include <jansson.h>
-#include <openssl/evp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/strbuf.h"
 #include "inject/api_client.h"
+#include "inject/base64.h"
 #include "inject/self_signed.h"
 
 #define RENEW_BEFORE_S (30 * 86400L)
@@ -68,31 +68,11 @@ static int request(struct job *job, const char *method, const char *path, const 
     return status < 0 ? status : 0;
 }
 
-/* Nothing where it is no base64. */
-static void append_decoded(const char *encoded, struct strbuf *text)
-{
-    size_t length = strlen(encoded);
-    unsigned char *bytes = malloc(length + 4);
-    int n = bytes && length % 4 == 0 && length <= MOST_PEM
-                ? EVP_DecodeBlock(bytes, (const unsigned char *)encoded, (int)length)
-                : -1;
-
-    /* What is padding comes out as zeros, which no PEM has. */
-    if (n > 0)
-        strbuf_append_bytes(text, (const char *)bytes, strnlen((const char *)bytes, (size_t)n));
-    free(bytes);
-}
-
 static json_t *encode(const char *text)
 {
-    size_t length = strlen(text);
-    unsigned char *encoded = malloc((length + 2) / 3 * 4 + 1);
-    json_t *json = NULL;
+    char *encoded = base64_encode(text, strlen(text));
+    json_t *json = encoded ? json_string(encoded) : NULL;
 
-    if (encoded) {
-        EVP_EncodeBlock(encoded, (const unsigned char *)text, (int)length);
-        json = json_string((const char *)encoded);
-    }
     free(encoded);
     return json;
 }
@@ -111,8 +91,8 @@ static int read_secret(struct job *job)
     certificate = json_string_value(json_object_get(json_object_get(secret, "data"), "tls.crt"));
     key = json_string_value(json_object_get(json_object_get(secret, "data"), "tls.key"));
     if (certificate && key) {
-        append_decoded(certificate, &job->certificate);
-        append_decoded(key, &job->key);
+        base64_append_decoded(certificate, &job->certificate);
+        base64_append_decoded(key, &job->key);
     }
     json_decref(secret);
     return 0;
@@ -159,7 +139,7 @@ static void append_bundle(const struct job *job, const char *bundle, bool with_o
     if (!with_others)
         return;
     strbuf_init(&decoded, MOST_PEM);
-    append_decoded(bundle, &decoded);
+    base64_append_decoded(bundle, &decoded);
     append_valid(job, decoded.text, job->certificate.text, text);
     strbuf_done(&decoded);
 }

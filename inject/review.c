@@ -3,12 +3,12 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <jansson.h>
-#include <openssl/evp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/macros.h"
+#include "inject/base64.h"
 #include "inject/patch.h"
 
 #define API_VERSION      "admission.k8s.io/v1"
@@ -189,27 +189,13 @@ static int decide(struct arena *arena, const struct question *question, const st
     return strbuf_failed(patch) ? -ENOMEM : 0;
 }
 
-/* NULL without memory. */
-static json_t *encode(const struct strbuf *patch)
-{
-    unsigned char *text = malloc((patch->length + 2) / 3 * 4 + 1);
-    json_t *encoded = NULL;
-
-    if (text) {
-        EVP_EncodeBlock(text, (const unsigned char *)patch->text, (int)patch->length);
-        encoded = json_string((const char *)text);
-    }
-    free(text);
-    return encoded;
-}
-
 static int append_answer(const struct question *question, const struct review_outcome *outcome,
                          const struct strbuf *patch, struct strbuf *answer)
 {
     bool is_allowed = outcome->result != REVIEW_REFUSED;
     json_t *response = json_pack("{s:s, s:b}", "uid", question->uid, "allowed", is_allowed), *review;
     char words[POD_WORDS_SIZE + 64];
-    char *text;
+    char *text, *encoded;
 
     snprintf(words, sizeof words, "outrigger: %s%s", outcome->result == REVIEW_SKIPPED ? "no sidecar: " : "",
              outcome->words);
@@ -220,7 +206,13 @@ static int append_answer(const struct question *question, const struct review_ou
         json_object_set_new(response, "warnings", json_pack("[s]", words));
     if (outcome->result == REVIEW_INJECTED) {
         json_object_set_new(response, "patchType", json_string("JSONPatch"));
-        json_object_set_new(response, "patch", encode(patch));
+        encoded = base64_encode(patch->text, patch->length);
+        json_object_set_new(response, "patch", encoded ? json_string(encoded) : NULL);
+        free(encoded);
+    }
+    if (outcome->result == REVIEW_INJECTED && !json_object_get(response, "patch")) {
+        json_decref(response);
+        return -ENOMEM;
     }
     review = json_pack("{s:s, s:s, s:o}", "apiVersion", API_VERSION, "kind", "AdmissionReview", "response", response);
     text = review ? json_dumps(review, JSON_COMPACT) : NULL;
