@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <openssl/err.h>
 #include <openssl/ssl.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -147,6 +148,12 @@ static int receive(BIO *connection, struct strbuf *answer)
     return status > 0 ? status : -EPROTO;
 }
 
+/* BIO_set_conn_hostname(), which copies it, but takes it without const. */
+static long set_target(BIO *connection, const char *authority)
+{
+    return BIO_ctrl(connection, BIO_C_SET_CONNECT, 0, (void *)(uintptr_t)authority);
+}
+
 int api_client_request(const struct api_client *client, const char *method, const char *path, const char *content_type,
                        const char *body, struct strbuf *answer)
 {
@@ -159,7 +166,7 @@ int api_client_request(const struct api_client *client, const char *method, cons
     BIO_get_ssl(connection, &ssl);
     ERR_clear_error();
     errno = 0;
-    if (!ssl || !expect_host(ssl, client->authority) || BIO_set_conn_hostname(connection, client->authority) != 1)
+    if (!ssl || !expect_host(ssl, client->authority) || set_target(connection, client->authority) != 1)
         r = -ENOMEM;
     else if (BIO_do_connect(connection) != 1)
         r = fail(client->authority, tls_problem(ssl), -ECONNREFUSED);
