@@ -14,6 +14,7 @@ struct http_client {
     struct bufferevent *stream;
     struct event *deadline; /* for the whole of a request and its answer: a byte now and then does not extend it */
     struct http_pending *pending; /* the answer to its request comes later; see http_defer() */
+    size_t body_bytes;            /* of the body that is under way, which it has room for */
     bool is_idle;                 /* its last answer has left, and nothing has come since */
     bool keep_alive;              /* of the request that is being answered */
     bool lingers;                 /* what it still sends is dropped until it has read why */
@@ -25,7 +26,9 @@ struct http_client {
 
 /* An answer that comes later; whoever deferred it owns it. */
 struct http_pending {
-    struct http_client *client; /* NULL: it is gone */
+    struct http_client *client;
+    void (*on_gone)(void *owner);
+    void *owner;
 };
 
 struct http_server {
@@ -37,6 +40,7 @@ struct http_server {
     unsigned listener_count;
     struct list_node clients; /* longest without an answer first */
     unsigned client_count;
+    size_t body_bytes; /* of bodies that are under way */
     uint64_t last_number;
     struct event *resume; /* while accepting pauses */
     bool is_paused;

@@ -50,12 +50,35 @@ static const char *status_text(int status)
     }
 }
 
+static void release_body(struct http_client *client)
+{
+    client->server->body_bytes -= client->body_bytes;
+    client->body_bytes = 0;
+}
+
+/* Whether there is room for a body that is under way. */
+static bool reserve_body(struct http_client *client, size_t bytes)
+{
+    struct http_server *server = client->server;
+
+    if (client->body_bytes == bytes)
+        return true;
+    if (server->settings.most_bytes > 0 && server->body_bytes + bytes > server->settings.most_bytes)
+        return false;
+    client->body_bytes = bytes;
+    server->body_bytes += bytes;
+    return true;
+}
+
 void http_client_free(struct http_client *client)
 {
     struct http_server *server = client->server;
 
-    if (client->pending)
-        client->pending->client = NULL;
+    if (client->pending) {
+        client->pending->on_gone(client->pending->owner);
+        free(client->pending);
+    }
+    release_body(client);
     list_remove(&client->in_server);
     server->client_count--;
     if (server->is_paused)
@@ -142,13 +165,14 @@ static void answer(struct http_client *client, const struct http_head *head, con
     strbuf_done(&response.body);
 }
 
-struct http_pending *http_defer(const struct http_request *request, unsigned longest_ms)
+struct http_pending *http_defer(const struct http_request *request, unsigned longest_ms, void (*on_gone)(void *owner),
+                                void *owner)
 {
     struct http_pending *pending = calloc(1, sizeof *pending);
 
     if (!pending)
         return NULL;
-    pending->client = request->from;
+    *pending = (struct http_pending){ request->from, on_gone, owner };
     request->from->pending = pending;
     arm_deadline(request->from, HTTP_IDLE_S + longest_ms / 1000);
     return pending;
@@ -159,14 +183,22 @@ void http_answer(struct http_pending *pending, struct http_response *response)
     struct http_client *client = pending->client;
 
     free(pending);
-    if (!client)
-        return;
     client->pending = NULL;
     send_response(client, response);
+    bufferevent_disable(client->stream, EV_READ);
 }
 
-/* Takes one whole request off the input and answers it. Returns false when there is none, or nothing may follow. */
-static bool take_request(struct http_client *client)
+static void refuse_request(struct http_client *client, int status)
+{
+    client->lingers = status == 413 || status == 503; /* its body is under way */
+    refuse(client, status,
+           status == 413   ? "the body of the request is too large\n"
+           : status == 503 ? "too much is under way\n"
+                           : "this request is not understood\n");
+}
+
+/* Takes one whole request off the input and answers it, or refuses it. Does nothing before it is there. */
+static void take_request(struct http_client *client)
 {
     const struct http_server *server = client->server;
     struct evbuffer *input = bufferevent_get_input(client->stream);
@@ -179,37 +211,37 @@ static bool take_request(struct http_client *client)
     if (end.pos < 0 || end.pos + 4 > HTTP_MOST_HEAD_BYTES) {
         if (evbuffer_get_length(input) >= HTTP_MOST_HEAD_BYTES)
             refuse(client, 431, "the head of a request has at most 8 KiB\n");
-        return false;
+        return;
     }
     head_length = (size_t)end.pos + 4;
     evbuffer_copyout(input, text, head_length);
     text[head_length] = '\0';
     status = strlen(text) == head_length ? http_parse_head(text, server->settings.most_body_bytes, &head) : 400;
+    if (status == 0 && !reserve_body(client, (size_t)head.body_length))
+        status = 503;
     if (status != 0) {
-        client->lingers = status == 413; /* its body is under way */
-        refuse(client, status,
-               status == 413 ? "the body of the request is too large\n" : "this request is not understood\n");
-        return false;
+        refuse_request(client, status);
+        return;
     }
     if (evbuffer_get_length(input) < head_length + head.body_length)
-        return false;
+        return;
     evbuffer_drain(input, head_length);
     body = calloc(1, (size_t)head.body_length + 1);
     if (!body) {
         refuse(client, 500, "out of memory\n");
-        return false;
+        return;
     }
     evbuffer_remove(input, body, (size_t)head.body_length);
     answer(client, &head, body);
     free(body);
-    return !client->closing;
+    release_body(client);
 }
 
+/* Nothing further is taken before an answer has left; reading goes on meanwhile only to hear of the client's end. */
 static void on_readable(struct bufferevent *stream, void *argument)
 {
     struct http_client *client = argument;
 
-    (void)stream;
     if (client->closing && client->lingers)
         evbuffer_drain(bufferevent_get_input(stream), SIZE_MAX);
     if (client->closing || client->pending)
@@ -217,8 +249,8 @@ static void on_readable(struct bufferevent *stream, void *argument)
     if (client->is_idle)
         arm_deadline(client, HTTP_IDLE_S);
     client->is_idle = false;
-    /* Pipelined: the next one once this answer has left. */
-    if (take_request(client) && (client->pending || evbuffer_get_length(bufferevent_get_input(stream)) > 0))
+    take_request(client);
+    if (evbuffer_get_length(bufferevent_get_output(stream)) > 0)
         bufferevent_disable(stream, EV_READ);
 }
 
@@ -235,6 +267,8 @@ static void on_written(struct bufferevent *stream, void *argument)
         http_client_free(client);
         return;
     }
+    if (client->pending) /* it was an earlier answer */
+        return;
     client->is_idle = true;
     arm_deadline(client, client->server->settings.idle_s);
     list_remove(&client->in_server);
@@ -311,6 +345,7 @@ static void on_accept(struct evconnlistener *listener, evutil_socket_t fd, struc
     list_append(&server->clients, &client->in_server);
     server->client_count++;
     bufferevent_setcb(client->stream, on_readable, on_written, on_stream_event, client);
+    bufferevent_setwatermark(client->stream, EV_READ, 0, HTTP_MOST_HEAD_BYTES + server->settings.most_body_bytes);
     arm_deadline(client, HTTP_IDLE_S);
     bufferevent_enable(client->stream, EV_READ | EV_WRITE);
     http_places_make_room(server);
@@ -333,7 +368,9 @@ int http_server_new(struct event_base *base, http_handler handler, void *owner, 
     if (!server)
         return -ENOMEM;
     server->base = base;
-    server->settings = (struct http_server_settings){ .most_body_bytes = HTTP_MOST_BODY_BYTES, .idle_s = HTTP_IDLE_S };
+    server->settings = (struct http_server_settings){ .most_body_bytes = HTTP_MOST_BODY_BYTES,
+                                                      .most_clients = HTTP_MOST_CLIENTS,
+                                                      .idle_s = HTTP_IDLE_S };
     server->handler = handler;
     server->owner = owner;
     list_init(&server->clients);
@@ -367,6 +404,8 @@ void http_server_configure(struct http_server *server, const struct http_server_
     server->settings = *settings;
     if (settings->most_body_bytes == 0)
         server->settings.most_body_bytes = HTTP_MOST_BODY_BYTES;
+    if (settings->most_clients == 0)
+        server->settings.most_clients = HTTP_MOST_CLIENTS;
     if (settings->idle_s == 0)
         server->settings.idle_s = HTTP_IDLE_S;
 }

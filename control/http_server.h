@@ -15,7 +15,7 @@
 #include "base/strbuf.h"
 
 #define HTTP_MOST_ANSWER_BYTES (64 * 1024 * 1024)
-#define HTTP_MOST_CLIENTS      64 /* of one server; then whoever has the most loses the one that has waited longest */
+#define HTTP_MOST_CLIENTS      64 /* of one server; then whoever has the most loses one that it can do without */
 #define HTTP_IDLE_S            10 /* a request must arrive, and its answer leave, within this */
 
 struct http_client;
@@ -65,11 +65,12 @@ int http_pass_descriptors(const struct http_request *request, const int *fds, si
 
 /*
  * While a request is being answered: its answer comes later, within longest_ms, and what the handler leaves in its
- * response is dropped. Exactly one http_answer() must follow, after the handler has returned, whether the client is
- * still there or not; the server may be gone by then. Returns NULL without memory; then the answer is the handler's
- * response.
+ * response is dropped. Either one http_answer() follows, after the handler has returned, or `on_gone` is called: the
+ * client has closed its side, lost its place, or the server is freed. Both end what is returned. NULL without memory;
+ * then the answer is the handler's response.
  */
-struct http_pending *http_defer(const struct http_request *request, unsigned longest_ms);
+struct http_pending *http_defer(const struct http_request *request, unsigned longest_ms, void (*on_gone)(void *owner),
+                                void *owner);
 
 /* Sends the answer, and ends `pending`. The body stays the caller's. */
 void http_answer(struct http_pending *pending, struct http_response *response);
@@ -78,7 +79,9 @@ struct http_server;
 
 /* What differs from what the control API needs; all zero: nothing. */
 struct http_server_settings {
-    size_t most_body_bytes; /* of a request */
+    size_t most_body_bytes; /* of a request; 0: HTTP_MOST_BODY_BYTES */
+    size_t most_bytes;      /* of all bodies that are under way; 0: no further limit */
+    unsigned most_clients;  /* 0: HTTP_MOST_CLIENTS */
     unsigned idle_s;        /* how long a client may stay between its requests; 0: HTTP_IDLE_S */
 
     /* Asked for each connection, which speaks TLS with what it returns, or is closed where that is NULL. NULL:

@@ -16,9 +16,11 @@
 #include "inject/certificate.h"
 #include "inject/review.h"
 
-#define IDLE_S      90 /* the API server keeps its connections, and would meet one that just closes */
-#define LONGEST_END 10 /* seconds, for what is still asked */
-#define BACKLOG     128
+#define IDLE_S       180 /* the API server keeps its connections, and would meet one that just closes */
+#define LONGEST_END  10  /* seconds, for what is still asked */
+#define BACKLOG      1024
+#define MOST_CLIENTS 2000 /* the API server has one for each review at one time */
+#define MOST_BYTES   (48UL * 1024 * 1024)
 
 struct webhook {
     const struct webhook_settings *settings;
@@ -189,7 +191,11 @@ static int open_listener(const union inet_address *address)
 static int start(struct webhook *webhook)
 {
     static const int numbers[] = { SIGTERM, SIGINT };
-    const struct http_server_settings http = { .most_body_bytes = REVIEW_MOST_BYTES, .idle_s = IDLE_S, .tls = on_tls };
+    const struct http_server_settings http = { .most_body_bytes = REVIEW_MOST_BYTES,
+                                               .most_bytes = MOST_BYTES,
+                                               .most_clients = MOST_CLIENTS,
+                                               .idle_s = IDLE_S,
+                                               .tls = on_tls };
     union sockaddr_any address;
     const char *problem;
     int fd;

@@ -18,8 +18,13 @@ struct running {
     struct config *config;
     struct probe_question question;
     struct probe *probe;
-    struct http_pending *waiting[HTTP_MOST_CLIENTS];
-    size_t waiting_count;
+    struct list_node waiters; /* as many as there are clients */
+};
+
+/* A client that waits for its answer. */
+struct waiter {
+    struct list_node in_running;
+    struct http_pending *pending;
 };
 
 /* A probe whose last answer was bad, so that only changes are logged. At most as many as there are probes. */
@@ -46,12 +51,25 @@ static void answer(struct http_pending *pending, int status, const char *words)
     strbuf_done(&response.body);
 }
 
+/* The client, or its answer. */
+static void on_gone(void *owner)
+{
+    struct waiter *waiter = owner;
+
+    list_remove(&waiter->in_running);
+    free(waiter);
+}
+
 static void end(struct running *running, int status, const char *words)
 {
     list_remove(&running->in_prober);
     running->prober->running_count--;
-    for (size_t i = 0; i < running->waiting_count; i++)
-        answer(running->waiting[i], status, words);
+    while (!list_is_empty(&running->waiters)) {
+        struct waiter *waiter = CONTAINER_OF(running->waiters.next, struct waiter, in_running);
+
+        answer(waiter->pending, status, words);
+        on_gone(waiter);
+    }
     config_free(running->config);
     free(running);
 }
@@ -172,6 +190,7 @@ static int begin(struct app_prober *prober, struct config *config, const struct 
     }
     running->prober = prober;
     running->config = config_ref(config);
+    list_init(&running->waiters);
     list_append(&prober->running, &running->in_prober);
     prober->running_count++;
     *ret_running = running;
@@ -182,18 +201,24 @@ int app_prober_ask(struct app_prober *prober, struct config *config, const struc
                    const union inet_address *address, const struct http_request *request)
 {
     union inet_address target = *address;
+    struct waiter *waiter = calloc(1, sizeof *waiter);
     struct running *running;
-    struct http_pending *pending;
+    int r = waiter ? 0 : -ENOMEM;
 
     sockaddr_set_port(&target.any, (uint16_t)probe->port);
     running = find_running(prober, probe, &target);
-    if (running ? running->waiting_count == ARRAY_SIZE(running->waiting) : prober->running_count >= APP_PROBES_MOST)
-        return -EBUSY;
-    if (!running && begin(prober, config, probe, &target, &running) < 0)
-        return -ENOMEM;
-    pending = http_defer(request, (unsigned)probe->timeout_ms);
-    if (!pending)
-        return -ENOMEM;
-    running->waiting[running->waiting_count++] = pending;
+    if (r == 0 && !running && prober->running_count >= APP_PROBES_MOST)
+        r = -EBUSY;
+    if (r == 0 && !running)
+        r = begin(prober, config, probe, &target, &running);
+    if (r == 0) {
+        waiter->pending = http_defer(request, (unsigned)probe->timeout_ms, on_gone, waiter);
+        r = waiter->pending ? 0 : -ENOMEM;
+    }
+    if (r < 0) {
+        free(waiter);
+        return r;
+    }
+    list_append(&running->waiters, &waiter->in_running);
     return 0;
 }

@@ -276,6 +276,77 @@ def test_a_pipelined_request_is_answered_after_the_probe(proxy):
     app.close()
 
 
+def resident(made):
+    with open(f"/proc/{made.program.pid}/status", encoding="ascii") as file:
+        return int(next(line for line in file if line.startswith("VmRSS")).split()[1])
+
+
+def test_what_is_sent_while_an_answer_is_due_costs_no_memory(proxy):
+    """Regression: once an earlier answer had left, everything that came before the probe's was taken in: a gigabyte in a second."""
+    server = Server(lambda connection: connection.recv(1000) and time.sleep(5))
+    made = proxy({"name": "slow", "type": "http", "port": server.port, "timeout": "5s"})
+    before = resident(made)
+    with socket.create_connection(("127.0.0.1", made.health), timeout=10) as client:
+        client.sendall(b"GET /metrics HTTP/1.1\r\n\r\nGET /probe/slow HTTP/1.1\r\n\r\n")
+        client.recv(1 << 20)
+        client.setblocking(False)
+        end = time.monotonic() + 1
+        while time.monotonic() < end:
+            try:
+                client.send(b"x" * 65536)
+            except BlockingIOError:
+                time.sleep(0.01)
+    assert resident(made) < before + 30000
+    server.close()
+
+
+def test_answers_that_nobody_reads_are_not_made(proxy):
+    """Regression: a request at a time, and nothing read, made the answers pile up."""
+    made = proxy({"name": "a", "port": free_port()})
+    before = resident(made)
+    clients = [socket.create_connection(("127.0.0.1", made.health)) for _ in range(40)]
+    for client in clients:
+        client.setblocking(False)
+    for _ in range(100):
+        for client in clients:
+            try:
+                client.send(b"GET /metrics HTTP/1.1\r\n\r\n")
+            except BlockingIOError:
+                pass
+        time.sleep(0.01)
+    assert resident(made) < before + 40000
+    for client in clients:
+        client.close()
+
+
+def test_others_that_ask_all_the_time_do_not_make_the_app_ill(proxy):
+    """Regression: who had gone was still waited for, and their places ran out: the kubelet heard 503, or nothing."""
+    app = App({"/": lambda handler: time.sleep(0.5) or (200, {})})
+    made = proxy({"name": "a", "type": "http", "port": app.port, "timeout": "3s"})
+    stop = threading.Event()
+
+    def flood():
+        while not stop.is_set():
+            with socket.socket() as client:
+                client.bind(("127.0.0.9", 0))
+                client.settimeout(2)
+                try:
+                    client.connect(("127.0.0.1", made.health))
+                    client.sendall(b"GET /probe/a HTTP/1.1\r\n\r\n")
+                except OSError:
+                    pass
+
+    threads = [threading.Thread(target=flood) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    answers = [made.ask("a") for _ in range(8)]
+    stop.set()
+    for thread in threads:
+        thread.join()
+    assert answers == [(200, "ok")] * 8
+    app.close()
+
+
 def test_only_what_is_configured_is_asked(proxy):
     made = proxy({"name": "a", "port": free_port()})
     for name in ("b", "a/", "a/../b", "127.0.0.1:22", "%61", "a?port=22"):

@@ -326,6 +326,55 @@ def test_who_keeps_connections_open_keeps_nobody_out(webhook):
     assert hook.ask(pod())["patch"] and hook.metrics()["outrigger_inject_clients"] <= 64
 
 
+def test_a_rollout_asks_all_at_once(webhook):
+    """Regression: only 64 connections had a place, and with failurePolicy Fail a pod whose question was cut is not made."""
+    hook = webhook()
+    failed = []
+
+    def load():
+        try:
+            connection = hook.connect()
+            for _ in range(5):
+                status, _ = hook.request("POST", "/inject", json.dumps(REVIEW), {"Content-Type": "application/json"}, connection=connection)
+                assert status == 200
+            connection.close()
+        except (OSError, http.client.HTTPException, AssertionError) as error:
+            failed.append(error)
+
+    threads = [threading.Thread(target=load) for _ in range(200)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failed == []
+
+
+def peak(hook):
+    with open(f"/proc/{hook.program.pid}/status", encoding="ascii") as file:
+        return int(next(line for line in file if line.startswith("VmHWM")).split()[1])
+
+
+@pytest.mark.skipif("asan" in built_programs() or "tsan" in built_programs(), reason="the sanitizer has a memory of its own")
+@pytest.mark.parametrize("name", ["lists", "aliases", "keys", "containers"])
+def test_one_pod_cannot_exhaust_it(webhook, name):
+    """Within the memory that its container has, and the time that the API server waits."""
+    given = pod()
+    if name == "lists":
+        given["spec"]["tolerations"] = [{}] * 700000
+    if name == "aliases":
+        given["metadata"]["annotations"] = {"outrigger.dev/status": "injected", "outrigger.dev/original-probes": "a0: &a0 [x,x,x,x,x,x,x,x,x,x]\n" + "".join(
+            f"a{i}: &a{i} [{','.join([f'*a{i - 1}'] * 10)}]\n" for i in range(1, 7))}
+    if name == "keys":
+        given["metadata"]["annotations"] = {f"k{i}": "" for i in range(40000)}
+    if name == "containers":
+        given["spec"]["initContainers"] = [{"name": f"c{i}"} for i in range(1000)]
+    hook = webhook()
+    begun = time.monotonic()
+    hook.request("POST", "/inject", json.dumps({**REVIEW, "request": {**REVIEW["request"], "object": given}}, separators=(",", ":")), {"Content-Type": "application/json"})
+    assert time.monotonic() - begun < 2 and peak(hook) < 128 * 1024
+    assert hook.ask(pod())["patch"]
+
+
 @pytest.mark.parametrize("words, problem", [
     (["--cert", "x"], 'needs "--key"'),
     (["--key", "x"], 'needs "--cert"'),
