@@ -6,6 +6,7 @@
 #include "inject/json.h"
 
 #define MOST_PATH (64 * 1024)
+#define NEAR      16
 
 /* A JSON Pointer (RFC 6901) that grows and shrinks. */
 struct patch {
@@ -62,17 +63,29 @@ static void add_operation(struct patch *patch, const char *operation, const stru
 
 static void compare(struct patch *patch, const struct value *before, const struct value *after);
 
+/* One is a copy of the other with few changes: a key is where it was, or a little before. */
+static const struct value *find_near(const struct value *map, const char *key, size_t index)
+{
+    size_t from = index > NEAR ? index - NEAR : 0;
+
+    for (size_t i = from; i < map->count && i <= index + NEAR; i++) {
+        if (strcmp(map->keys[i]->text, key) == 0)
+            return map->items[i];
+    }
+    return value_get(map, key);
+}
+
 static void compare_maps(struct patch *patch, const struct value *before, const struct value *after)
 {
     for (size_t i = 0; i < before->count; i++) {
         size_t length = enter_key(patch, before->keys[i]->text);
 
-        if (!value_get(after, before->keys[i]->text))
+        if (!find_near(after, before->keys[i]->text, i))
             add_operation(patch, "remove", NULL);
         leave(patch, length);
     }
     for (size_t i = 0; i < after->count; i++) {
-        const struct value *old = value_get(before, after->keys[i]->text);
+        const struct value *old = find_near(before, after->keys[i]->text, i);
         size_t length = enter_key(patch, after->keys[i]->text);
 
         if (old)
@@ -127,7 +140,10 @@ static void compare_named(struct patch *patch, const struct value *before, const
 
 static void compare(struct patch *patch, const struct value *before, const struct value *after)
 {
-    if (value_equals(before, after))
+    if (before->kind == VALUE_SCALAR && after->kind == VALUE_SCALAR &&
+        json_is_literal(before) == json_is_literal(after) && strcmp(before->text, after->text) == 0)
+        return;
+    if (before->kind == VALUE_LIST && value_equals(before, after))
         return;
     if (before->kind == VALUE_MAP && after->kind == VALUE_MAP)
         compare_maps(patch, before, after);

@@ -12,11 +12,11 @@
 #include "inject/json.h"
 #include "inject/parts.h"
 #include "inject/probes.h"
-#include "inject/yaml.h"
 
 #define PROXY_ID        "1337"
 #define DEFAULT_GRACE_S 30
-#define MOST_ITEMS      1000 /* of containers, or volumes */
+#define MOST_NOTES      (256 * 1024) /* bytes: Kubernetes lets annotations have no more */
+#define MOST_ITEMS      1000         /* of containers, or volumes */
 
 static void say(char words[POD_WORDS_SIZE], const char *format, ...) PRINTF_LIKE(2, 3);
 
@@ -358,11 +358,11 @@ static void take_named(struct value *spec, const char *key, const char *name)
 /* What is noted there may have been changed by hand: then as much is put back as can be understood. */
 static void restore_probes(struct arena *arena, const struct value *annotations, struct value *spec)
 {
-    const char *text = value_get_text(annotations, ANNOTATION_ORIGINALS), *problem;
-    struct yaml_documents documents;
+    const char *text = value_get_text(annotations, ANNOTATION_ORIGINALS);
+    struct value *originals;
 
-    if (text && yaml_read(text, strlen(text), arena, &documents, &problem) == 0 && documents.count == 1)
-        probes_restore(spec, documents.items[0]);
+    if (text && strlen(text) <= MOST_NOTES && json_read(arena, text, &originals) == 0)
+        probes_restore(spec, originals);
 }
 
 bool pod_uninject(struct arena *arena, struct value *metadata, struct value *spec)

@@ -9,11 +9,12 @@
 
 #include "base/macros.h"
 #include "inject/base64.h"
+#include "inject/json.h"
 #include "inject/patch.h"
 
 #define API_VERSION      "admission.k8s.io/v1"
 #define MOST_PATCH_BYTES (16UL * 1024 * 1024)
-#define MOST_DEPTH       200
+#define MOST_PARTS       200000 /* values, about: jansson needs some 300 bytes for one */
 
 static const char *const names[REVIEW_RESULT_COUNT] = {
     [REVIEW_INJECTED] = "injected",
@@ -32,86 +33,6 @@ struct question {
     const char *uid, *kind, *operation, *namespace;
     json_t *object;
 };
-
-static int convert(struct arena *arena, const json_t *json, unsigned depth, struct value **ret_value);
-
-/* No key is there twice: JSON_REJECT_DUPLICATES. */
-static int convert_map(struct arena *arena, const json_t *json, unsigned depth, struct value *map)
-{
-    size_t size = json_object_size(json);
-    const char *key;
-    json_t *item;
-    int r = 0;
-
-    map->keys = arena_alloc(arena, (size + 1) * sizeof *map->keys);
-    map->items = arena_alloc(arena, (size + 1) * sizeof *map->items);
-    if (!map->keys || !map->items)
-        return -ENOMEM;
-    map->capacity = size + 1;
-    /* jansson's macro wants what it may change; nothing is changed. */
-    json_object_foreach((json_t *)(uintptr_t)json, key, item)
-    {
-        map->keys[map->count] = value_new_plain(arena, key);
-        r = map->keys[map->count] ? convert(arena, item, depth + 1, &map->items[map->count]) : -ENOMEM;
-        if (r < 0)
-            break;
-        map->count++;
-    }
-    return r;
-}
-
-static int convert_list(struct arena *arena, const json_t *json, unsigned depth, struct value *list)
-{
-    int r = 0;
-
-    for (size_t i = 0; r == 0 && i < json_array_size(json); i++) {
-        struct value *value;
-
-        r = convert(arena, json_array_get(json, i), depth + 1, &value);
-        if (r == 0)
-            r = value_insert(arena, list, list->count, value);
-    }
-    return r;
-}
-
-static struct value *convert_scalar(struct arena *arena, const json_t *json)
-{
-    char number[64];
-
-    switch (json_typeof(json)) {
-    case JSON_STRING:
-        return value_new_text(arena, json_string_value(json));
-    case JSON_INTEGER:
-        snprintf(number, sizeof number, "%" JSON_INTEGER_FORMAT, json_integer_value(json));
-        return value_new_plain(arena, number);
-    case JSON_REAL:
-        snprintf(number, sizeof number, "%.17g", json_real_value(json));
-        return value_new_plain(arena, number);
-    case JSON_TRUE:
-        return value_new_plain(arena, "true");
-    case JSON_FALSE:
-        return value_new_plain(arena, "false");
-    default:
-        return value_new_plain(arena, "null");
-    }
-}
-
-/* Returns 0, -ENOMEM, or -EINVAL where it is nested too deeply. */
-static int convert(struct arena *arena, const json_t *json, unsigned depth, struct value **ret_value)
-{
-    bool is_map = json_is_object(json), is_list = json_is_array(json);
-    struct value *value;
-
-    if (depth > MOST_DEPTH)
-        return -EINVAL;
-    value = is_map || is_list ? value_new(arena, is_map ? VALUE_MAP : VALUE_LIST) : convert_scalar(arena, json);
-    *ret_value = value;
-    if (!value)
-        return -ENOMEM;
-    if (is_map)
-        return convert_map(arena, json, depth, value);
-    return is_list ? convert_list(arena, json, depth, value) : 0;
-}
 
 static const char *text_of(const json_t *json, const char *key)
 {
@@ -164,10 +85,10 @@ static int decide(struct arena *arena, const struct question *question, const st
 {
     struct value *before, *after, *metadata, *spec;
     struct pod_outcome pod;
-    int r = json_is_object(question->object) ? convert(arena, question->object, 0, &before) : -EINVAL;
+    int r = json_is_object(question->object) ? json_convert(arena, question->object, &before) : -EINVAL;
 
     if (r == 0)
-        r = convert(arena, question->object, 0, &after);
+        r = json_convert(arena, question->object, &after);
     if (r < 0)
         return r;
     metadata = metadata_of(arena, after);
@@ -263,15 +184,30 @@ static int answer_review(const json_t *review, const struct inject_settings *set
     return r < 0 ? fail(outcome, 500, "out of memory", answer) : 200;
 }
 
+/* At least as many as there are values. */
+static size_t count_parts(const char *body, size_t length)
+{
+    size_t count = 0;
+
+    for (size_t i = 0; i < length; i++)
+        count += body[i] == ',' || body[i] == '[' || body[i] == '{';
+    return count;
+}
+
 int review_answer(const char *body, size_t length, const struct inject_settings *settings, struct strbuf *answer,
                   struct review_outcome *ret_outcome)
 {
     json_error_t error;
-    json_t *review = json_loadb(body, length, JSON_REJECT_DUPLICATES, &error);
     char problem[sizeof error.text + 64];
+    json_t *review;
     int status;
 
     *ret_outcome = (struct review_outcome){ .result = REVIEW_SKIPPED };
+    if (count_parts(body, length) > MOST_PARTS) {
+        snprintf(problem, sizeof problem, "more than %d values", MOST_PARTS);
+        return fail(ret_outcome, 413, problem, answer);
+    }
+    review = json_loadb(body, length, JSON_REJECT_DUPLICATES, &error);
     if (!review) {
         snprintf(problem, sizeof problem, "not JSON: line %d, column %d: %s", error.line, error.column, error.text);
         return fail(ret_outcome, 400, problem, answer);

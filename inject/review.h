@@ -30,7 +30,7 @@ const char *review_result_name(enum review_result result);
  * Answers `body`.
  *
  * answer  appended to: JSON with 200, else one line that says what is wrong
- * Returns the HTTP status: 200, 400 or 500.
+ * Returns the HTTP status: 200, 400, 413 or 500.
  */
 int review_answer(const char *body, size_t length, const struct inject_settings *settings, struct strbuf *answer,
                   struct review_outcome *ret_outcome);

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <event2/event.h>
+#include <malloc.h>
 #include <signal.h>
 #include <string.h>
 #include <strings.h>
@@ -17,7 +18,8 @@
 #include "inject/review.h"
 
 #define IDLE_S       180 /* the API server keeps its connections, and would meet one that just closes */
-#define LONGEST_END  10  /* seconds, for what is still asked */
+#define LARGE        (256 * 1024)
+#define LONGEST_END  10 /* seconds, for what is still asked */
 #define BACKLOG      1024
 #define MOST_CLIENTS 2000 /* the API server has one for each review at one time */
 #define MOST_BYTES   (48UL * 1024 * 1024)
@@ -55,6 +57,8 @@ static void run_review(struct webhook *webhook, const struct http_request *reque
                                      &outcome);
     if (response->status == 200)
         response->content_type = "application/json";
+    if (request->body_length > LARGE)
+        malloc_trim(0); /* what it needed is not needed again */
     webhook->reviews[outcome.result]++;
     if (outcome.result == REVIEW_ERROR)
         log_warning("a review that cannot be answered: %s", outcome.words);
