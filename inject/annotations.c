@@ -10,11 +10,20 @@
 #include "base/suggest.h"
 #include "base/units.h"
 
+#define DIGITS  "0123456789"
+#define LETTERS "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+
 typedef bool check_value(const char *text);
 
 static bool is_any(const char *text)
 {
-    return text[0] != '\0';
+    return text[strspn(text, " \t\r\n")] != '\0';
+}
+
+/* An image, without blanks. */
+static bool is_word(const char *text)
+{
+    return text[0] != '\0' && !strpbrk(text, " \t\r\n");
 }
 
 static bool is_bool(const char *text)
@@ -50,40 +59,72 @@ static bool is_level(const char *text)
            strcmp(text, "debug") == 0;
 }
 
-/* Kubernetes' resource.Quantity, as much of it as CPU and memory need. */
-static bool is_quantity(const char *text)
+/*
+ * Kubernetes' resource.Quantity, as much of it as CPU and memory need. In thousandths, so that they can be compared.
+ * Returns whether it is one.
+ */
+static bool parse_quantity(const char *text, double *ret_milli)
 {
-    size_t digits = strspn(text, "0123456789.");
+    static const struct {
+        const char *name;
+        double milli;
+    } suffixes[] = {
+        { "", 1e3 },   { "m", 1 },       { "k", 1e6 },        { "M", 1e9 },
+        { "G", 1e12 }, { "Ki", 1024e3 }, { "Mi", 1048576e3 }, { "Gi", 1073741824e3 },
+    };
+    size_t whole = strspn(text, DIGITS), length = whole;
 
-    return digits > 0 &&
-           (text[digits] == '\0' || strcmp(text + digits, "m") == 0 || strcmp(text + digits, "k") == 0 ||
-            strcmp(text + digits, "M") == 0 || strcmp(text + digits, "G") == 0 || strcmp(text + digits, "Ki") == 0 ||
-            strcmp(text + digits, "Mi") == 0 || strcmp(text + digits, "Gi") == 0);
+    if (whole == 0 || whole > 15)
+        return false;
+    if (text[whole] == '.')
+        length += 1 + strspn(text + whole + 1, DIGITS);
+    if (length == whole + 1)
+        return false;
+    for (size_t i = 0; i < ARRAY_SIZE(suffixes); i++) {
+        if (strcmp(text + length, suffixes[i].name) == 0) {
+            *ret_milli = strtod(text, NULL) * suffixes[i].milli;
+            return true;
+        }
+    }
+    return false;
 }
 
-/* Calls `check` for each word between commas. */
+static bool is_quantity(const char *text)
+{
+    double milli;
+
+    return parse_quantity(text, &milli);
+}
+
+#define MOST_LIST 1024
+
+/* Calls `check` for each word between commas; a text without any is an empty list. */
 static bool is_list(const char *text, bool (*check)(const char *word))
 {
-    char words[1024], *rest = words, *word;
+    char words[MOST_LIST], *rest = words, *word;
 
     if (strlen(text) >= sizeof words)
         return false;
     strcpy(words, text);
-    while ((word = strsep(&rest, ","))) {
+    while (text[0] != '\0' && (word = strsep(&rest, ","))) {
         word += strspn(word, " ");
-        if (word[0] != '\0' && !check(word))
+        for (size_t length = strlen(word); length > 0 && word[length - 1] == ' '; length--)
+            word[length - 1] = '\0';
+        if (word[0] == '\0' || !check(word))
             return false;
     }
     return true;
 }
 
+/* IPv4 as IPv6 writes it is no block of what is on the wire. */
 static bool is_cidr(const char *word)
 {
+    static const struct cidr mapped = { .family = AF_INET6, .prefix = 96, .bytes = { [10] = 0xff, [11] = 0xff } };
     const char *problem;
     struct cidr cidr;
     bool cleared;
 
-    return strcmp(word, "*") == 0 || cidr_parse_network(word, &cidr, &cleared, &problem) == 0;
+    return cidr_parse_network(word, &cidr, &cleared, &problem) == 0 && !cidr_within(&cidr, &mapped);
 }
 
 static bool is_port(const char *word)
@@ -91,12 +132,17 @@ static bool is_port(const char *word)
     struct port_range range;
     const char *problem;
 
-    return strcmp(word, "*") == 0 || port_range_parse(word, &range, &problem) == 0;
+    return port_range_parse(word, &range, &problem) == 0;
 }
 
+/* As outrigger-init has it: a last `*` or `+` stands for any rest. */
 static bool is_interface(const char *word)
 {
-    return strlen(word) < 16 && !strpbrk(word, " /\"'");
+    size_t length = strspn(word, LETTERS DIGITS "._-@");
+
+    if (length == 0 || strlen(word) > 15 || strcmp(word, ".") == 0 || strcmp(word, "..") == 0)
+        return false;
+    return word[length] == '\0' || ((word[length] == '*' || word[length] == '+') && word[length + 1] == '\0');
 }
 
 static bool are_cidrs(const char *text)
@@ -109,6 +155,25 @@ static bool are_ports(const char *text)
     return is_list(text, is_port);
 }
 
+/* What is included may be everything. */
+static bool are_cidrs_or_all(const char *text)
+{
+    return strcmp(text, "*") == 0 || are_cidrs(text);
+}
+
+static bool are_ports_or_all(const char *text)
+{
+    return strcmp(text, "*") == 0 || are_ports(text);
+}
+
+/* An object's name (RFC 1123). */
+static bool is_name(const char *text)
+{
+    size_t length = strlen(text);
+
+    return length > 0 && length <= 253 && strspn(text, "abcdefghijklmnopqrstuvwxyz0123456789-.") == length;
+}
+
 static bool are_interfaces(const char *text)
 {
     return is_list(text, is_interface);
@@ -117,8 +182,10 @@ static bool are_interfaces(const char *text)
 static const char bools[] = "true, false";
 static const char quantities[] = "a number with m, k, M, G, Ki, Mi or Gi, such as 100m or 64Mi";
 static const char durations[] = "a duration up to 1h, such as 5s or 500ms";
-static const char cidrs[] = "blocks with commas between them, such as 10.0.0.0/8,fd00::/8, or *";
-static const char ports[] = "ports and ranges with commas between them, such as 80,8000-8010, or *";
+static const char cidrs[] = "blocks with commas between them, such as 10.0.0.0/8,fd00::/8";
+static const char cidrs_or_all[] = "blocks with commas between them, such as 10.0.0.0/8,fd00::/8, or *";
+static const char ports[] = "ports and ranges with commas between them, such as 80,8000-8010";
+static const char ports_or_all[] = "ports and ranges with commas between them, such as 80,8000-8010, or *";
 static const char interfaces[] = "names of interfaces with commas between them";
 
 static const struct {
@@ -132,12 +199,12 @@ static const struct {
     [ANNOTATION_SIDECAR] = { "sidecar", NULL, is_sidecar, "native, ordinary",
                              "`native`: an init container with `restartPolicy: Always` (Kubernetes 1.29). `ordinary`: "
                              "a container before the app's. Left out: as `--sidecar` says." },
-    [ANNOTATION_IMAGE] = { "image", NULL, is_any, "an image",
+    [ANNOTATION_IMAGE] = { "image", NULL, is_word, "an image",
                            "The image with the four programs. Left out: that of `--image`." },
     [ANNOTATION_CONFIG] = { "config", NULL, is_any, "a configuration, as in docs/configuration.md",
                             "The proxy's whole configuration, in place of the generated one. Changing it on a running "
                             "pod reloads the proxy, once the kubelet has written it." },
-    [ANNOTATION_CONFIG_MAP] = { "config-map", NULL, is_any, "the name of a ConfigMap with the key outrigger.yaml",
+    [ANNOTATION_CONFIG_MAP] = { "config-map", NULL, is_name, "the name of a ConfigMap with the key outrigger.yaml",
                                 "The same from a ConfigMap of the pod's namespace." },
     [ANNOTATION_LOG_LEVEL] = { "log-level", NULL, is_level, "error, warning, info, debug",
                                "`log.level` of the generated configuration." },
@@ -147,12 +214,12 @@ static const struct {
     [ANNOTATION_REWRITE_PROBES] = { "rewrite-probes", NULL, is_bool, bools,
                                     "`false`: the kubelet's probes of the app stay as they are. It then asks a "
                                     "captured port, which always accepts; exclude the port." },
-    [ANNOTATION_IDENTITY_SECRET] = { "identity-secret", NULL, is_any,
+    [ANNOTATION_IDENTITY_SECRET] = { "identity-secret", NULL, is_name,
                                      "the name of a Secret with tls.crt, tls.key and ca.crt",
                                      "The pod's identity for mutual TLS (an X509-SVID), where the proxy looks for it; "
                                      "the "
                                      "generated configuration has `identity: {}`." },
-    [ANNOTATION_IDENTITY_CSI_DRIVER] = { "identity-csi-driver", NULL, is_any,
+    [ANNOTATION_IDENTITY_CSI_DRIVER] = { "identity-csi-driver", NULL, is_name,
                                          "the name of a CSI driver, such as spiffe.csi.cert-manager.io",
                                          "The same from a driver that makes an identity for each pod." },
     [ANNOTATION_TLS_MODE] = { "tls-mode", NULL, is_tls_mode, "disabled, permissive, strict",
@@ -177,16 +244,17 @@ static const struct {
                           "How connections to the app are captured. `tproxy`: the app sees its clients' own addresses; "
                           "the proxy then runs as uid 0 with NET_ADMIN, outside the Pod Security profile "
                           "\"restricted\"." },
-    [ANNOTATION_INCLUDE_OUTBOUND_CIDRS] = { "include-outbound-cidrs", "includeOutboundIPRanges", are_cidrs, cidrs,
-                                            "Destinations to capture. Left out: all." },
+    [ANNOTATION_INCLUDE_OUTBOUND_CIDRS] = { "include-outbound-cidrs", "includeOutboundIPRanges", are_cidrs_or_all,
+                                            cidrs_or_all, "Destinations to capture. Left out: all." },
     [ANNOTATION_EXCLUDE_OUTBOUND_CIDRS] = { "exclude-outbound-cidrs", "excludeOutboundIPRanges", are_cidrs, cidrs,
                                             "Destinations to leave alone." },
-    [ANNOTATION_INCLUDE_OUTBOUND_PORTS] = { "include-outbound-ports", "includeOutboundPorts", are_ports, ports,
+    [ANNOTATION_INCLUDE_OUTBOUND_PORTS] = { "include-outbound-ports", "includeOutboundPorts", are_ports_or_all,
+                                            ports_or_all,
                                             "Ports to capture at whatever destination, excluded or not." },
     [ANNOTATION_EXCLUDE_OUTBOUND_PORTS] = { "exclude-outbound-ports", "excludeOutboundPorts", are_ports, ports,
                                             "Ports of destinations to leave alone." },
-    [ANNOTATION_INCLUDE_INBOUND_PORTS] = { "include-inbound-ports", "includeInboundPorts", are_ports, ports,
-                                           "The app's ports to capture. Left out: all." },
+    [ANNOTATION_INCLUDE_INBOUND_PORTS] = { "include-inbound-ports", "includeInboundPorts", are_ports_or_all,
+                                           ports_or_all, "The app's ports to capture. Left out: all." },
     [ANNOTATION_EXCLUDE_INBOUND_PORTS] = { "exclude-inbound-ports", "excludeInboundPorts", are_ports, ports,
                                            "The app's ports to leave alone." },
     [ANNOTATION_EXCLUDE_INTERFACES] = { "exclude-interfaces", "excludeInterfaces", are_interfaces, interfaces,
@@ -278,6 +346,102 @@ static bool fits_own_config(const struct annotations *annotations, char *problem
     return true;
 }
 
+/* Whether a list has the word. */
+static bool has_word(const char *list, const char *word, size_t length)
+{
+    while (list) {
+        list += strspn(list, " ");
+        if (strcspn(list, ", ") == length && strncmp(list, word, length) == 0)
+            return true;
+        list = strchr(list, ',');
+        list = list ? list + 1 : NULL;
+    }
+    return false;
+}
+
+/* outrigger-init would refuse what stands on both sides. */
+static bool are_apart(const struct annotations *annotations, char *problem, size_t size)
+{
+    static const enum annotation pairs[][2] = {
+        { ANNOTATION_INCLUDE_OUTBOUND_CIDRS, ANNOTATION_EXCLUDE_OUTBOUND_CIDRS },
+        { ANNOTATION_INCLUDE_OUTBOUND_PORTS, ANNOTATION_EXCLUDE_OUTBOUND_PORTS },
+        { ANNOTATION_INCLUDE_INBOUND_PORTS, ANNOTATION_EXCLUDE_INBOUND_PORTS },
+        { ANNOTATION_EXCLUDE_INTERFACES, ANNOTATION_VIRTUAL_INTERFACES },
+    };
+
+    for (size_t i = 0; i < ARRAY_SIZE(pairs); i++) {
+        const char *one = annotations->values[pairs[i][0]], *other = annotations->values[pairs[i][1]];
+
+        while (one && other) {
+            size_t length;
+
+            one += strspn(one, " ");
+            length = strcspn(one, ", ");
+            if (length > 0 && has_word(other, one, length)) {
+                snprintf(problem, size, "\"%.*s\" is in annotation %s%s and in %s%s; take it out of one of them",
+                         (int)MIN(length, (size_t)64), one, ANNOTATION_PREFIX, rows[pairs[i][0]].name,
+                         ANNOTATION_PREFIX, rows[pairs[i][1]].name);
+                return false;
+            }
+            one = strchr(one, ',');
+            one = one ? one + 1 : NULL;
+        }
+    }
+    return true;
+}
+
+/* A request above its limit is no resource. */
+static bool fit_limits(const struct annotations *annotations, char *problem, size_t size)
+{
+    static const enum annotation pairs[][2] = { { ANNOTATION_CPU, ANNOTATION_CPU_LIMIT },
+                                                { ANNOTATION_MEMORY, ANNOTATION_MEMORY_LIMIT } };
+    static const char *const usual[] = { ANNOTATION_USUAL_CPU, ANNOTATION_USUAL_MEMORY };
+
+    for (size_t i = 0; i < ARRAY_SIZE(pairs); i++) {
+        const char *given = annotations->values[pairs[i][0]], *limit = annotations->values[pairs[i][1]];
+        const char *request = given ? given : usual[i];
+        double least = 0, most = 0;
+
+        if (!limit || !parse_quantity(limit, &most) || !parse_quantity(request, &least) || least <= most)
+            continue;
+        snprintf(problem, size, "annotation %s%s: %s is less than the request, %s", ANNOTATION_PREFIX,
+                 rows[pairs[i][1]].name, limit, request);
+        return false;
+    }
+    return true;
+}
+
+bool annotation_exceeds(const char *quantity, const char *other)
+{
+    double one, two;
+
+    return parse_quantity(quantity, &one) && parse_quantity(other, &two) && one > two;
+}
+
+static uint64_t duration_of(const struct annotations *annotations, enum annotation annotation)
+{
+    uint64_t ms = 0;
+
+    if (annotations->values[annotation])
+        units_parse_duration(annotations->values[annotation], &ms);
+    return ms;
+}
+
+/* The proxy's configuration would be refused. */
+static bool fits_drain(const struct annotations *annotations, char *problem, size_t size)
+{
+    static const enum annotation shorter[] = { ANNOTATION_DRAIN_DELAY, ANNOTATION_DRAIN_MINIMUM };
+
+    for (size_t i = 0; annotations->values[ANNOTATION_DRAIN_TIMEOUT] && i < ARRAY_SIZE(shorter); i++) {
+        if (duration_of(annotations, shorter[i]) <= duration_of(annotations, ANNOTATION_DRAIN_TIMEOUT))
+            continue;
+        snprintf(problem, size, "annotation %s%s: longer than %sdrain-timeout", ANNOTATION_PREFIX,
+                 rows[shorter[i]].name, ANNOTATION_PREFIX);
+        return false;
+    }
+    return true;
+}
+
 static bool has_identity(const struct annotations *annotations)
 {
     return annotations->values[ANNOTATION_IDENTITY_SECRET] || annotations->values[ANNOTATION_IDENTITY_CSI_DRIVER];
@@ -321,5 +485,7 @@ bool annotations_read(const struct value *metadata, struct annotations *ret_anno
     if (exclude_each_other(ret_annotations, ANNOTATION_CONFIG, ANNOTATION_CONFIG_MAP, problem, size) ||
         exclude_each_other(ret_annotations, ANNOTATION_IDENTITY_SECRET, ANNOTATION_IDENTITY_CSI_DRIVER, problem, size))
         return false;
-    return fits_own_config(ret_annotations, problem, size) && has_what_tls_needs(ret_annotations, problem, size);
+    return fits_own_config(ret_annotations, problem, size) && has_what_tls_needs(ret_annotations, problem, size) &&
+           are_apart(ret_annotations, problem, size) && fit_limits(ret_annotations, problem, size) &&
+           fits_drain(ret_annotations, problem, size);
 }

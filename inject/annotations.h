@@ -55,6 +55,13 @@ struct annotations {
     const char *values[ANNOTATION_COUNT]; /* NULL: not given */
 };
 
+/* The sidecar's requests when nothing is said. */
+#define ANNOTATION_USUAL_CPU    "10m"
+#define ANNOTATION_USUAL_MEMORY "32Mi"
+
+/* Whether one quantity of Kubernetes is more than another. */
+bool annotation_exceeds(const char *quantity, const char *other);
+
 /* Returns true, or false with what is wrong, and what is allowed, in `problem`. `metadata` may be NULL. */
 bool annotations_read(const struct value *metadata, struct annotations *ret_annotations, char *problem, size_t size);
 

@@ -44,6 +44,7 @@ static SSL_CTX *load(const struct certificate *certificate)
     SSL_CTX_set_min_proto_version(tls, TLS1_2_VERSION);
     SSL_CTX_set_options(tls, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION);
     SSL_CTX_set_mode(tls, SSL_MODE_RELEASE_BUFFERS);
+    SSL_CTX_set_session_cache_mode(tls, SSL_SESS_CACHE_OFF);
     ok = SSL_CTX_use_certificate_chain_file(tls, path) == 1;
     if (ok) {
         path = certificate->key_path;

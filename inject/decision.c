@@ -69,6 +69,8 @@ static bool has_no_containers(const struct decision_settings *settings, const st
     const struct value *containers = value_get(pod->spec, "containers");
 
     (void)settings;
+    if (value_get(pod->spec, "<<")) /* nobody can say */
+        return false;
     return !containers || containers->kind != VALUE_LIST || containers->count == 0;
 }
 

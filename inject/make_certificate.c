@@ -2,9 +2,11 @@
 
 #include <errno.h>
 #include <jansson.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/strbuf.h"
 #include "inject/api_client.h"
@@ -12,6 +14,7 @@
 #include "inject/self_signed.h"
 
 #define RENEW_BEFORE_S (30 * 86400L)
+#define DEADLINE_S     60   /* of the whole */
 #define OVERLAP_S      3600 /* how long a certificate's predecessor is believed */
 #define MOST_PEM       (256UL * 1024)
 #define PEM_END        "-----END CERTIFICATE-----\n"
@@ -22,9 +25,9 @@ struct job {
     char secrets_path[256], secret_path[512], webhook_path[320];
     char namespace[64], name[254];
     time_t now_s;
-    struct strbuf certificate, key; /* of the Secret; "" where there is none */
-    bool has_secret;
-    json_t *webhooks; /* of the configuration */
+    struct strbuf certificate, key;         /* of the Secret; "" where there is none */
+    char *secret_version, *webhook_version; /* as they were read: what has changed since is not overwritten */
+    json_t *webhooks;                       /* of the configuration */
 };
 
 static int complain(const char *what, const char *problem)
@@ -77,6 +80,13 @@ static json_t *encode(const char *text)
     return json;
 }
 
+static char *version_of(const json_t *object)
+{
+    const char *version = json_string_value(json_object_get(json_object_get(object, "metadata"), "resourceVersion"));
+
+    return version ? strdup(version) : NULL;
+}
+
 static int read_secret(struct job *job)
 {
     const char *certificate, *key;
@@ -87,7 +97,7 @@ static int read_secret(struct job *job)
         return 0;
     if (r < 0)
         return r;
-    job->has_secret = true;
+    job->secret_version = version_of(secret);
     certificate = json_string_value(json_object_get(json_object_get(secret, "data"), "tls.crt"));
     key = json_string_value(json_object_get(json_object_get(secret, "data"), "tls.key"));
     if (certificate && key) {
@@ -107,6 +117,7 @@ static int read_webhooks(struct job *job)
         return complain(job->settings->webhook_configuration, "there is no such MutatingWebhookConfiguration");
     if (r < 0)
         return r;
+    job->webhook_version = version_of(configuration);
     job->webhooks = json_incref(json_object_get(configuration, "webhooks"));
     json_decref(configuration);
     return json_array_size(job->webhooks) > 0 ? 0
@@ -166,7 +177,8 @@ static int write_bundles(struct job *job, bool with_others)
         strbuf_done(&text);
     }
     /* Webhooks are merged by their names. */
-    body = json_pack("{s:o}", "webhooks", changes);
+    body = json_pack("{s:{s:s}, s:o}", "metadata", "resourceVersion", job->webhook_version ? job->webhook_version : "",
+                     "webhooks", changes);
     if (differs)
         r = request(job, "PATCH", job->webhook_path, "application/strategic-merge-patch+json", body, NULL);
     if (differs && r == 0)
@@ -183,7 +195,9 @@ static int write_secret(struct job *job)
                              encode(job->certificate.text), "tls.key", encode(job->key.text));
     int r = body ? 0 : -ENOMEM;
 
-    if (r == 0 && job->has_secret)
+    if (r == 0 && job->secret_version)
+        json_object_set_new(json_object_get(body, "metadata"), "resourceVersion", json_string(job->secret_version));
+    if (r == 0 && job->secret_version)
         r = request(job, "PATCH", job->secret_path, "application/merge-patch+json", body, NULL);
     else if (r == 0)
         r = request(job, "POST", job->secrets_path, "application/json", body, NULL);
@@ -251,11 +265,24 @@ static int set_paths(struct job *job)
     return 0;
 }
 
+/* An API server that says nothing must not keep the next run from being made. */
+static void on_alarm(int number)
+{
+    static const char words[] = "outrigger-inject: timed out\n";
+
+    (void)number;
+    if (write(STDERR_FILENO, words, sizeof words - 1) < 0)
+        _exit(2); /* nobody hears it */
+    _exit(1);
+}
+
 int make_certificate(const struct make_certificate_settings *settings)
 {
     struct job job = { .settings = settings, .now_s = time(NULL) };
     int r = set_paths(&job);
 
+    signal(SIGALRM, on_alarm);
+    alarm(DEADLINE_S);
     if (r == 0)
         r = api_client_init(&job.api, settings->account ? settings->account : API_ACCOUNT);
     if (r < 0)
@@ -267,6 +294,8 @@ int make_certificate(const struct make_certificate_settings *settings)
         complain("out of memory", strerror(ENOMEM));
     strbuf_done(&job.certificate);
     strbuf_done(&job.key);
+    free(job.secret_version);
+    free(job.webhook_version);
     json_decref(job.webhooks);
     api_client_done(&job.api);
     return r < 0 ? 1 : 0;

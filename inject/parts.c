@@ -6,10 +6,14 @@
 
 #include "base/macros.h"
 #include "base/strbuf.h"
+#include "base/units.h"
 #include "inject/probes.h"
 
-#define UID              "1337"
-#define CONFIG_DIRECTORY "/etc/outrigger"
+#define UID               "1337"
+#define CONFIG_DIRECTORY  "/etc/outrigger"
+#define NATIVE_TIMEOUT_MS 25000 /* as the proxy has it when nothing is said */
+#define USUAL_LIMIT       "256Mi"
+#define CERT_MANAGER_CSI  "spiffe.csi.cert-manager.io"
 
 bool part_is_proxy_port(unsigned port)
 {
@@ -112,13 +116,15 @@ static void put_resources(struct build *build, struct value *container, const st
 {
     struct value *resources = put_map(build, container, "resources");
     struct value *requests = put_map(build, resources, "requests"), *limits = put_map(build, resources, "limits");
+    const char *memory = given(choice, ANNOTATION_MEMORY, ANNOTATION_USUAL_MEMORY);
     const char *cpu_limit = given(choice, ANNOTATION_CPU_LIMIT, NULL);
 
-    put_text(build, requests, "cpu", given(choice, ANNOTATION_CPU, "10m"));
-    put_text(build, requests, "memory", given(choice, ANNOTATION_MEMORY, "32Mi"));
+    put_text(build, requests, "cpu", given(choice, ANNOTATION_CPU, ANNOTATION_USUAL_CPU));
+    put_text(build, requests, "memory", memory);
     if (cpu_limit) /* without one a burst is not throttled */
         put_text(build, limits, "cpu", cpu_limit);
-    put_text(build, limits, "memory", given(choice, ANNOTATION_MEMORY_LIMIT, "256Mi"));
+    put_text(build, limits, "memory",
+             given(choice, ANNOTATION_MEMORY_LIMIT, annotation_exceeds(memory, USUAL_LIMIT) ? memory : USUAL_LIMIT));
 }
 
 static void add_mount(struct build *build, struct value *mounts, const char *name, const char *path, bool read_only)
@@ -281,6 +287,9 @@ struct value *part_identity_volume(struct arena *arena, const struct part_choice
     csi = put_map(&build, volume, "csi");
     put_text(&build, csi, "driver", given(choice, ANNOTATION_IDENTITY_CSI_DRIVER, ""));
     put_plain(&build, csi, "readOnly", "true");
+    /* Its files are root's otherwise, and the proxy could not read them. */
+    if (strcmp(given(choice, ANNOTATION_IDENTITY_CSI_DRIVER, ""), CERT_MANAGER_CSI) == 0)
+        put_text(&build, put_map(&build, csi, "volumeAttributes"), CERT_MANAGER_CSI "/fs-group", UID);
     return finish(&build, volume);
 }
 
@@ -299,15 +308,40 @@ static void append_interception(const struct part_choice *choice, struct strbuf 
         strbuf_append(text, "identity: {}\n");
 }
 
-static void append_drain(const struct part_choice *choice, enum annotation annotation, const char *key,
-                         unsigned usual_s, struct strbuf *text)
+/* What is asked for, else what is usual. */
+static uint64_t drain_of(const struct part_choice *choice, enum annotation annotation, uint64_t usual_ms)
 {
-    const char *given_text = choice->annotations->values[annotation];
+    const char *text = choice->annotations->values[annotation];
+    uint64_t ms;
 
-    if (given_text)
-        strbuf_printf(text, "  %s: %s\n", key, given_text);
-    else if (!choice->is_native)
-        strbuf_printf(text, "  %s: %us\n", key, usual_s);
+    return text && units_parse_duration(text, &ms) == 0 ? ms : usual_ms;
+}
+
+/* Nothing where the proxy's own defaults are meant. Delay and minimum lie within the timeout. */
+static void append_drain(const struct part_choice *choice, struct strbuf *text)
+{
+    unsigned grace_s = choice->grace_s, margin_s = MIN(5U, grace_s / 4);
+    uint64_t delay_ms = choice->is_native ? 0 : MIN(5U, grace_s / 4) * 1000UL;
+    uint64_t minimum_ms = choice->is_native ? 0 : (grace_s - margin_s) * 1000UL;
+    uint64_t timeout_ms = choice->is_native ? NATIVE_TIMEOUT_MS : (grace_s - margin_s / 2) * 1000UL;
+    const char *const *given_values = choice->annotations->values;
+    char units[3][UNITS_TEXT_SIZE];
+
+    if (choice->is_native && !given_values[ANNOTATION_DRAIN_DELAY] && !given_values[ANNOTATION_DRAIN_MINIMUM] &&
+        !given_values[ANNOTATION_DRAIN_TIMEOUT])
+        return;
+    if (given_values[ANNOTATION_DRAIN_TIMEOUT]) {
+        timeout_ms = drain_of(choice, ANNOTATION_DRAIN_TIMEOUT, timeout_ms);
+        delay_ms = MIN(delay_ms, timeout_ms);
+        minimum_ms = MIN(minimum_ms, timeout_ms);
+    }
+    delay_ms = drain_of(choice, ANNOTATION_DRAIN_DELAY, delay_ms);
+    minimum_ms = drain_of(choice, ANNOTATION_DRAIN_MINIMUM, minimum_ms);
+    timeout_ms = MAX(timeout_ms, MAX(delay_ms, minimum_ms));
+    units_format_duration(delay_ms, units[0]);
+    units_format_duration(minimum_ms, units[1]);
+    units_format_duration(timeout_ms, units[2]);
+    strbuf_printf(text, "drain:\n  delay: %s\n  minimum: %s\n  timeout: %s\n", units[0], units[1], units[2]);
 }
 
 /*
@@ -316,19 +350,13 @@ static void append_drain(const struct part_choice *choice, enum annotation annot
  */
 struct value *part_generated_config(struct arena *arena, const struct part_choice *choice)
 {
-    unsigned grace_s = choice->grace_s, delay_s = MIN(5U, grace_s / 4), margin_s = MIN(5U, grace_s / 4);
     struct value *config = NULL;
     struct strbuf text;
 
     strbuf_init(&text, 1024);
     strbuf_printf(&text, "version: 1\nlog: {level: %s}\n", given(choice, ANNOTATION_LOG_LEVEL, "info"));
     append_interception(choice, &text);
-    if (!choice->is_native || choice->annotations->values[ANNOTATION_DRAIN_DELAY] ||
-        choice->annotations->values[ANNOTATION_DRAIN_MINIMUM] || choice->annotations->values[ANNOTATION_DRAIN_TIMEOUT])
-        strbuf_append(&text, "drain:\n");
-    append_drain(choice, ANNOTATION_DRAIN_DELAY, "delay", delay_s, &text);
-    append_drain(choice, ANNOTATION_DRAIN_MINIMUM, "minimum", grace_s - margin_s, &text);
-    append_drain(choice, ANNOTATION_DRAIN_TIMEOUT, "timeout", grace_s - margin_s / 2, &text);
+    append_drain(choice, &text);
     if (!strbuf_failed(&text))
         config = value_new_text(arena, text.text);
     strbuf_done(&text);

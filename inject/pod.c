@@ -29,6 +29,12 @@ static void say(char words[POD_WORDS_SIZE], const char *format, ...)
     va_end(arguments);
 }
 
+static bool is_null(const struct value *value)
+{
+    return value->kind == VALUE_SCALAR && value->style == VALUE_PLAIN &&
+           (value->text[0] == '\0' || strcmp(value->text, "~") == 0 || strcmp(value->text, "null") == 0);
+}
+
 static bool is(const struct value *map, const char *key, const char *text)
 {
     const char *found = value_get_text(map, key);
@@ -153,6 +159,16 @@ static bool check_groups(const struct value *spec, struct pod_outcome *outcome)
     return !is_taken;
 }
 
+/* What it stands for is not known here. */
+static bool check_merge_keys(const struct value *spec, struct pod_outcome *outcome)
+{
+    if (!value_get(spec, "<<"))
+        return true;
+    say(outcome->reason,
+        "its spec has a YAML merge key (<<), which Kubernetes does not know; write out what it stands for");
+    return false;
+}
+
 /* What is to have something added must be what it should be. */
 static bool check_lists(const struct value *spec, struct pod_outcome *outcome)
 {
@@ -161,7 +177,7 @@ static bool check_lists(const struct value *spec, struct pod_outcome *outcome)
     for (size_t i = 0; i < ARRAY_SIZE(lists); i++) {
         const struct value *list = value_get(spec, lists[i]);
 
-        if (!list || (list->kind == VALUE_LIST && list->count <= MOST_ITEMS))
+        if (!list || is_null(list) || (list->kind == VALUE_LIST && list->count <= MOST_ITEMS))
             continue;
         if (list->kind == VALUE_LIST)
             say(outcome->reason, "spec.%s has more than %d items", lists[i], MOST_ITEMS);
@@ -174,17 +190,20 @@ static bool check_lists(const struct value *spec, struct pod_outcome *outcome)
 
 static bool is_allowed(const struct value *spec, struct pod_outcome *outcome)
 {
-    return check_lists(spec, outcome) && check_groups(spec, outcome) && check_volumes(spec, outcome) &&
-           check_duplicates(spec, outcome) && for_each_container(spec, outcome, check_names) &&
-           for_each_container(spec, outcome, check_ids) && for_each_container(spec, outcome, check_ports);
+    return check_merge_keys(spec, outcome) && check_lists(spec, outcome) && check_groups(spec, outcome) &&
+           check_volumes(spec, outcome) && check_duplicates(spec, outcome) &&
+           for_each_container(spec, outcome, check_names) && for_each_container(spec, outcome, check_ids) &&
+           for_each_container(spec, outcome, check_ports);
 }
 
+/* Of what is more than an hour, an hour counts. */
 static unsigned grace_of(const struct value *spec)
 {
-    const char *text = value_get_text(spec, "terminationGracePeriodSeconds");
-    unsigned long seconds = text ? strtoul(text, NULL, 10) : DEFAULT_GRACE_S;
+    const struct value *given = value_get(spec, "terminationGracePeriodSeconds");
+    bool is_given = given && given->kind == VALUE_SCALAR && !is_null(given);
+    long seconds = is_given ? strtol(given->text, NULL, 10) : DEFAULT_GRACE_S;
 
-    return (unsigned)MIN(seconds, 86400UL);
+    return (unsigned)MIN(MAX(seconds, 0L), 3600L);
 }
 
 /*

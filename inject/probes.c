@@ -98,6 +98,9 @@ static bool is_header(const struct value *header)
 
     if (!name || name[0] == '\0' || strlen(name) > 256 || (text && !is_line(text, ' ', 4096)))
         return false;
+    if (strcasecmp(name, "Connection") == 0 || strcasecmp(name, "Content-Length") == 0 ||
+        strcasecmp(name, "Transfer-Encoding") == 0)
+        return false;
     if (strcasecmp(name, "Host") == 0)
         return !text || is_line(text, ' ' + 1, 255);
     return strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789!#$%&'*+-.^_`|~") ==

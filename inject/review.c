@@ -110,6 +110,17 @@ static int decide(struct arena *arena, const struct question *question, const st
     return strbuf_failed(patch) ? -ENOMEM : 0;
 }
 
+/* Words were cut to a length, perhaps in the middle of a character, which JSON would not take. */
+static void cut_to_characters(char *words)
+{
+    size_t length = strlen(words);
+    json_t *json;
+
+    while (!(json = json_string(words)) && length > 0)
+        words[--length] = '\0';
+    json_decref(json);
+}
+
 static int append_answer(const struct question *question, const struct review_outcome *outcome,
                          const struct strbuf *patch, struct strbuf *answer)
 {
@@ -120,6 +131,7 @@ static int append_answer(const struct question *question, const struct review_ou
 
     snprintf(words, sizeof words, "outrigger: %s%s", outcome->result == REVIEW_SKIPPED ? "no sidecar: " : "",
              outcome->words);
+    cut_to_characters(words);
     if (!is_allowed)
         json_object_set_new(response, "status",
                             json_pack("{s:s, s:i, s:s}", "message", words, "code", 422, "reason", "Invalid"));

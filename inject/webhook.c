@@ -201,6 +201,7 @@ static int start(struct webhook *webhook)
                                                .idle_s = IDLE_S,
                                                .tls = on_tls };
     union sockaddr_any address;
+    union inet_address ipv4;
     const char *problem;
     int fd;
 
@@ -221,6 +222,9 @@ static int start(struct webhook *webhook)
             return -ENOMEM;
     }
     fd = open_listener(&address.inet);
+    if (fd == -EAFNOSUPPORT && address.family == AF_INET6 && sockaddr_is_any(&address.any) &&
+        sockaddr_parse_host("0.0.0.0", sockaddr_port(&address.any), &ipv4) == 0)
+        fd = open_listener(&ipv4); /* a node without IPv6 */
     if (fd < 0) {
         log_error("--listen %s: %s", webhook->settings->listen, strerror(-fd));
         return fd;

@@ -2,6 +2,7 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 
 #define LETTERS_AND_DIGITS "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
 
@@ -30,6 +31,7 @@ static void complain(const struct validate *validate, size_t i, const char *key,
 
 static void check_header(const struct validate *validate, const struct probe_header_config *header, size_t i, size_t j)
 {
+    static const char *const own[] = { "Host", "Connection", "Content-Length", "Transfer-Encoding" };
     char key[64];
 
     if (!header->name || !header->value)
@@ -38,6 +40,10 @@ static void check_header(const struct validate *validate, const struct probe_hea
     /* A token (RFC 9110, 5.6.2). */
     if (!is_made_of(header->name, LETTERS_AND_DIGITS "!#$%&'*+-.^_`|~"))
         complain(validate, i, key, "not a header's name; allowed: letters, digits and !#$%&'*+-.^_`|~");
+    for (size_t each = 0; each < ARRAY_SIZE(own); each++) {
+        if (strcasecmp(header->name, own[each]) == 0)
+            complain(validate, i, key, "is the probe's own; Host is set by host");
+    }
     snprintf(key, sizeof key, "headers[%zu].value", j);
     if (has_controls(header->value, ' '))
         complain(validate, i, key, "holds a control character; allowed: one line of text");

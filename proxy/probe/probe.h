@@ -1,7 +1,8 @@
 /*
  * One probe of the app, as the kubelet would make it: a connection, an HTTP or HTTPS request, or gRPC's health check
- * (https://github.com/grpc/grpc/blob/master/doc/health-checking.md). Redirects are followed as long as they stay with
- * the same scheme, host and port; one that leads elsewhere is a success, as it is for the kubelet.
+ * (https://github.com/grpc/grpc/blob/master/doc/health-checking.md). Redirects to an absolute path, or to
+ * the same scheme, host and port, are followed; one that leads elsewhere is a success. (The kubelet follows to another
+ * port of the same host as well.)
  *
  * Thread: the one that runs the event base.
  */

@@ -120,7 +120,9 @@ static void judge(struct probe *probe)
 {
     int status = serving_status(probe->grpc.answer, probe->grpc.answer_length);
 
-    if (probe->grpc.http_status != 200)
+    if (probe->grpc.http_status < 0)
+        probe_finish(probe, 503, "gRPC: the app ended the call without an answer");
+    else if (probe->grpc.http_status != 200)
         probe_finish(probe, 503, "gRPC: the app's HTTP status is %d", probe->grpc.http_status);
     else if (probe->grpc.grpc_status != 0)
         probe_finish(probe, 503, "gRPC: the app's grpc-status is %d%s", probe->grpc.grpc_status,

@@ -58,12 +58,18 @@ static const char *path_here(const struct probe *probe, const char *location)
     return location[0] == '/' ? location : NULL;
 }
 
+/* RFC 9110, 15.4; what the kubelet follows. */
+static bool is_redirect(int status)
+{
+    return (status >= 301 && status <= 303) || status == 307 || status == 308;
+}
+
 static void judge(struct probe *probe)
 {
     const char *path = probe->http.location[0] != '\0' ? path_here(probe, probe->http.location) : NULL;
     int status = probe->http.status;
 
-    if (status >= 300 && status < 400 && path) {
+    if (is_redirect(status) && path) {
         if (probe->http.redirects++ == MOST_REDIRECTS) {
             probe_finish(probe, 503, "more than %d redirects", MOST_REDIRECTS);
             return;

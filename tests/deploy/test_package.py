@@ -179,6 +179,9 @@ def test_capture_says_what_is_missing(host, package):
     install(host, package)
     assert host.run(["systemctl", "start", "outrigger-capture"], check=False).returncode != 0
     assert "CAPTURE_USER is not set in /etc/outrigger/capture.env" in host.run(["journalctl", "--no-pager", "-u", "outrigger-capture"]).stdout
+    host.run(["sed", "-i", "s/^CAPTURE_USER=.*/CAPTURE_USER=nobody-here/", "/etc/outrigger/capture.env"])
+    assert host.run(["systemctl", "start", "outrigger-capture"], check=False).returncode != 0  # it would capture nobody
+    assert "no such user" in host.run(["journalctl", "--no-pager", "-u", "outrigger-capture"]).stdout
     assert "nothing to do: neither intercept nor listeners is given" in host.run(["journalctl", "--no-pager", "-u", "outrigger"]).stdout
 
 

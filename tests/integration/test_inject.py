@@ -2,6 +2,7 @@
 
 import json
 import os
+import random
 import subprocess
 
 import pytest
@@ -335,9 +336,9 @@ def test_mode_tproxy_keeps_what_it_needs_and_says_so_everywhere():
 
 
 def test_draining_is_as_the_pod_says(tmp_path):
-    made = injected(annotated({"outrigger.dev/drain-delay": "2s", "outrigger.dev/drain-timeout": "500ms"}))
+    made = injected(annotated({"outrigger.dev/drain-delay": "2s", "outrigger.dev/drain-timeout": "2500ms"}))
     config = made["metadata"]["annotations"]["outrigger.dev/generated-config"]
-    assert yaml.safe_load(config)["drain"] == {"delay": "2s", "timeout": "500ms"}
+    assert yaml.safe_load(config)["drain"] == {"delay": "2s", "minimum": "0s", "timeout": "2500ms"}
     made = injected(annotated({"outrigger.dev/drain-minimum": "1s"}), "--sidecar", "ordinary")
     config = made["metadata"]["annotations"]["outrigger.dev/generated-config"]
     assert yaml.safe_load(config)["drain"] == {"delay": "5s", "minimum": "1s", "timeout": "28s"}
@@ -347,7 +348,7 @@ def test_draining_is_as_the_pod_says(tmp_path):
 
 @pytest.mark.parametrize("annotation, volume", [
     ({"identity-secret": "web-tls"}, {"secret": {"secretName": "web-tls"}}),
-    ({"identity-csi-driver": "spiffe.csi.cert-manager.io"}, {"csi": {"driver": "spiffe.csi.cert-manager.io", "readOnly": True}}),
+    ({"identity-csi-driver": "spiffe.csi.cert-manager.io"}, {"csi": {"driver": "spiffe.csi.cert-manager.io", "readOnly": True, "volumeAttributes": {"spiffe.csi.cert-manager.io/fs-group": "1337"}}}),
 ])
 def test_an_identity_is_where_the_proxy_looks_for_it(tmp_path, annotation, volume):
     document = annotated({f"outrigger.dev/{key}": value for key, value in {**annotation, "tls-mode": "strict"}.items()})
@@ -386,3 +387,72 @@ def test_pods_that_cannot_be_are_refused(spec, words):
 def test_annotations_that_cannot_be_are_refused(annotations, words):
     done = inject(annotated({f"outrigger.dev/{key}": value for key, value in annotations.items()}), check=False)
     assert done.returncode == 1 and words in done.stderr and done.stdout == ""
+
+
+WORDS = {
+    "cidrs": ["", "*", "10.0.0.0/8", "10.0.0.0/8,fd00::/8", "10.0.0.0/8,", ",10.0.0.0/8", "10.0.0.0/8, 192.168.0.0/16", "*,10.0.0.0/8", "10.0.0.0", "::ffff:10.0.0.0/104", "x", "10.0.0.0/33"],
+    "ports": ["", "*", "80", "80,8000-8010", "80,", ",80", "80,,443", "80,*", "*,80", "0", "65536", "8010-8000", "80, 443", "all"],
+    "interfaces": ["", "eth1", "tun*", "tun+", "eth1,eth2", "eth1,", ".", "..", "a\tb", "ä", "*", "averyverylongname1", "eth 1"],
+    "durations": ["0s", "5s", "40s", "500ms", "1h", "2h", "5", "-1s", ""],
+    "quantities": ["10m", "1", "0.5", "512Mi", "1Gi", ".", "1.2.3", "1.", "64MB", "Mi", ""],
+}
+KINDS = {**{f"{side}-outbound-cidrs": "cidrs" for side in ("include", "exclude")}, **{f"{side}-{way}-ports": "ports" for side in ("include", "exclude") for way in ("outbound", "inbound")},
+         "exclude-interfaces": "interfaces", "virtual-interfaces": "interfaces", **{f"drain-{key}": "durations" for key in ("delay", "minimum", "timeout")},
+         **{key: "quantities" for key in ("cpu", "cpu-limit", "memory", "memory-limit")}}
+
+
+def in_milli(quantity):
+    for suffix, factor in (("Gi", 2 ** 30 * 1000), ("Mi", 2 ** 20 * 1000), ("m", 1), ("", 1000)):
+        if quantity.endswith(suffix) and quantity.removesuffix(suffix).replace(".", "").isdigit():
+            return float(quantity.removesuffix(suffix)) * factor
+    raise AssertionError(quantity)
+
+
+def check_what_it_makes(made, directory):
+    """As the real programs, and the API server, would."""
+    config = directory / "outrigger.yaml"
+    config.write_text(made["metadata"]["annotations"]["outrigger.dev/generated-config"])
+    run([os.path.join(built_programs(), "outrigger"), "-c", config, "--check"])
+    containers = made["spec"]["initContainers"] + made["spec"]["containers"]
+    init = next(each for each in containers if each["name"] == "outrigger-init")
+    run([os.path.join(built_programs(), "outrigger-init"), "--dry-run", *init.get("args", [])])
+    for each in containers:
+        for resource, limit in each.get("resources", {}).get("limits", {}).items():
+            assert in_milli(each["resources"]["requests"][resource]) <= in_milli(limit), each["resources"]
+        assert all(len(port.get("name", "")) <= 15 for port in each.get("ports", []))
+
+
+@pytest.mark.parametrize("key", KINDS)
+@pytest.mark.parametrize("form", ["native", "ordinary"])
+def test_what_is_accepted_is_good_for_the_real_programs(tmp_path, key, form):
+    """Regression: commas at the end, a delay beyond the timeout, a request above its limit and others were let in, and no pod of them started."""
+    accepted = 0
+    for word in WORDS[KINDS[key]]:
+        done = inject(annotated({f"outrigger.dev/{key}": word}), "--sidecar", form, check=False)
+        assert (done.returncode == 0) == (done.stdout != ""), done.stderr
+        if done.returncode == 0:
+            accepted += 1
+            check_what_it_makes(yaml.safe_load(done.stdout), tmp_path)
+    assert accepted >= 2
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_annotations_together_are_good_or_refused(tmp_path, seed):
+    generator = random.Random(seed)
+    accepted = 0
+    for _ in range(25):
+        chosen = {f"outrigger.dev/{key}": generator.choice(WORDS[KINDS[key]][1:6]) for key in generator.sample(sorted(KINDS), 4)}
+        document = annotated(chosen, terminationGracePeriodSeconds=generator.choice([0, 1, 30, 3600, 86400, None]))
+        done = inject(document, "--sidecar", generator.choice(["native", "ordinary"]), check=False)
+        if done.returncode == 0:
+            accepted += 1
+            check_what_it_makes(yaml.safe_load(done.stdout), tmp_path)
+    assert accepted >= 2
+
+
+def test_null_is_not_there_and_merge_keys_are_refused():
+    made = yaml.safe_load(inject("kind: Pod\nspec:\n  initContainers:\n  volumes: ~\n  terminationGracePeriodSeconds: null\n  containers: [{name: app}]\n", "--sidecar", "ordinary").stdout)
+    assert [each["name"] for each in made["spec"]["containers"]] == ["outrigger", "app"] and len(made["spec"]["volumes"]) == 2
+    assert yaml.safe_load(made["metadata"]["annotations"]["outrigger.dev/generated-config"])["drain"]["timeout"] == "28s"
+    done = inject("a: &c {containers: [{name: app}]}\nkind: Pod\nspec: {<<: *c}\n", check=False)
+    assert done.returncode == 1 and "YAML merge key" in done.stderr

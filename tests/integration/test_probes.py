@@ -145,7 +145,7 @@ def test_the_request_is_what_the_kubelet_would_send(proxy):
 def test_redirects_to_the_same_place_are_followed(proxy):
     answers = {"/": (302, {"Location": "/login"}), "/login": (500, {}), "/well": (301, {"Location": "/end#there"}), "/end": (200, {}),
                "/away": (302, {"Location": "http://192.0.2.1/"}), "/twisted": (302, {"Location": "//192.0.2.1/"}), "/loop": (302, {"Location": "/loop"}),
-               "/full": lambda handler: (302, {"Location": f"http://{handler.headers['Host']}/login"}), "/without": (304, {})}
+               "/full": lambda handler: (302, {"Location": f"http://{handler.headers['Host']}/login"}), "/without": (304, {"Location": "/login"})}
     app = App(answers)
     made = proxy(*({"name": path.strip("/") or "root", "type": "http", "port": app.port, "path": path} for path in answers))
     assert made.ask("root") == (500, "the app's status is 500")
