@@ -3,6 +3,7 @@ A real Kubernetes API on loopback: etcd, kube-apiserver and kube-controller-mana
 builds the programs; without them the tests that need one are skipped.
 """
 
+import itertools
 import json
 import os
 import shutil
@@ -13,6 +14,7 @@ from .outrigger import ROOT
 from .processes import Program, eventually, run
 from .servers import free_port
 
+_numbers = itertools.count()
 BIN = os.environ.get("KUBERNETES_BIN", f"{ROOT}/build/kubernetes-tools/bin")
 CONTROLLERS = ("serviceaccount-controller,namespace-controller,garbage-collector-controller,deployment-controller,replicaset-controller,"
                "statefulset-controller,job-controller,cronjob-controller,root-ca-certificate-publisher-controller")
@@ -81,7 +83,7 @@ class Cluster:
 
     def kubectl(self, *words, check=True, text=None):
         if text is not None:
-            path = f"{self.directory}/input.yaml"
+            path = f"{self.directory}/input-{next(_numbers)}.yaml"
             with open(path, "w", encoding="utf-8") as file:
                 file.write(text if isinstance(text, str) else yaml.safe_dump_all(text if isinstance(text, list) else [text]))
             words = [*words, "-f", path]
