@@ -8,11 +8,23 @@
 
 #define MOST_BYTES (16UL * 1024 * 1024)
 #define MOST_DEPTH 200
+#define MOST_KEYS  100
 #define DIGITS     "0123456789"
+
+static bool has_duplicates(const struct value *map)
+{
+    for (size_t i = 0; i < map->count; i++) {
+        for (size_t j = 0; j < i; j++) {
+            if (strcmp(map->keys[i]->text, map->keys[j]->text) == 0)
+                return true;
+        }
+    }
+    return false;
+}
 
 bool json_can_write(const struct value *value)
 {
-    if (value->tag)
+    if (value->tag || value->count > MOST_KEYS || (value->kind == VALUE_MAP && has_duplicates(value)))
         return false;
     for (size_t i = 0; i < value->count; i++) {
         if (value->kind == VALUE_MAP && (value->keys[i]->kind != VALUE_SCALAR || value->keys[i]->tag))

@@ -16,7 +16,7 @@ int json_read(struct arena *arena, const char *text, struct value **ret_value);
 /* Whether it stands for a number, true, false or null. */
 bool json_is_literal(const struct value *value);
 
-/* JSON has everything in it: keys are scalars, nothing has a tag. */
+/* JSON has everything in it: keys are scalars and different, nothing has a tag; and nothing has more than 100 parts. */
 bool json_can_write(const struct value *value);
 
 /* Appends it. Plain scalars that are numbers, true, false or null stay so; everything else is a string. */
