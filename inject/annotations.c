@@ -243,7 +243,8 @@ static const struct {
     [ANNOTATION_MODE] = { "mode", NULL, is_mode, "redirect, tproxy",
                           "How connections to the app are captured. `tproxy`: the app sees its clients' own addresses; "
                           "the proxy then runs as uid 0 with NET_ADMIN, outside the Pod Security profile "
-                          "\"restricted\"." },
+                          "\"restricted\". A configuration of the pod's own has to say `intercept.inbound.mode`, "
+                          "too." },
     [ANNOTATION_INCLUDE_OUTBOUND_CIDRS] = { "include-outbound-cidrs", "includeOutboundIPRanges", are_cidrs_or_all,
                                             cidrs_or_all, "Destinations to capture. Left out: all." },
     [ANNOTATION_EXCLUDE_OUTBOUND_CIDRS] = { "exclude-outbound-cidrs", "excludeOutboundIPRanges", are_cidrs, cidrs,

@@ -89,6 +89,14 @@ def test_kustomize_and_the_chart_give_the_same(tools, kind):
         assert each == theirs[key], key
 
 
+def test_the_sidecar_s_kind_is_the_cluster_s(tools):
+    def ordinary(version, *words):
+        return "--sidecar=ordinary" in arguments_of(chart(tools, "--kube-version", version, *words))[0]
+
+    assert [ordinary("1.28.9"), ordinary("1.29.0"), ordinary("1.32.3-gke.100")] == [True, False, False]
+    assert ordinary("1.32.0", "--set", "sidecar.kind=ordinary") and not ordinary("1.28.0", "--set", "sidecar.kind=native")
+
+
 def test_another_namespace_is_left_out_of_its_own_webhook(tools):
     documents = chart(tools, namespace="mesh")
     hooks = next(each for each in documents if each["kind"] == "MutatingWebhookConfiguration")["webhooks"]

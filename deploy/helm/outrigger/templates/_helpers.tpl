@@ -6,6 +6,10 @@
 {{- concat (list "kube-system" "kube-public" "kube-node-lease" .Release.Namespace) .Values.excludeNamespaces | uniq | toJson }}
 {{- end }}
 
+{{- define "outrigger.sidecar" -}}
+{{- if ne .Values.sidecar.kind "auto" }}{{ .Values.sidecar.kind }}{{ else }}{{ semverCompare ">=1.29.0-0" .Capabilities.KubeVersion.Version | ternary "native" "ordinary" }}{{ end }}
+{{- end }}
+
 {{- define "outrigger.secret" -}}
 {{- if eq .Values.certificate.kind "secret" }}{{ .Values.certificate.secretName }}{{ else }}outrigger-injector-tls{{ end }}
 {{- end }}
