@@ -239,7 +239,8 @@ static const struct {
     [ANNOTATION_CPU_LIMIT] = { "cpu-limit", NULL, is_quantity, quantities,
                                "Left out: none, so that a burst is not throttled." },
     [ANNOTATION_MEMORY] = { "memory", NULL, is_quantity, quantities, "The request. Left out: 32Mi." },
-    [ANNOTATION_MEMORY_LIMIT] = { "memory-limit", NULL, is_quantity, quantities, "Left out: 256Mi." },
+    [ANNOTATION_MEMORY_LIMIT] = { "memory-limit", NULL, is_quantity, quantities,
+                                  "Left out: 256Mi, or the request where that is more." },
     [ANNOTATION_MODE] = { "mode", NULL, is_mode, "redirect, tproxy",
                           "How connections to the app are captured. `tproxy`: the app sees its clients' own addresses; "
                           "the proxy then runs as uid 0 with NET_ADMIN, outside the Pod Security profile "
