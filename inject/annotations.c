@@ -1,267 +1,83 @@
 #include "inject/annotations.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
-#include "base/cidr.h"
 #include "base/macros.h"
-#include "base/port_range.h"
 #include "base/suggest.h"
 #include "base/units.h"
-
-#define DIGITS  "0123456789"
-#define LETTERS "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
-
-typedef bool check_value(const char *text);
-
-static bool is_any(const char *text)
-{
-    return text[strspn(text, " \t\r\n")] != '\0';
-}
-
-/* An image, without blanks. */
-static bool is_word(const char *text)
-{
-    return text[0] != '\0' && !strpbrk(text, " \t\r\n");
-}
-
-static bool is_bool(const char *text)
-{
-    return strcmp(text, "true") == 0 || strcmp(text, "false") == 0;
-}
-
-static bool is_sidecar(const char *text)
-{
-    return strcmp(text, "native") == 0 || strcmp(text, "ordinary") == 0;
-}
-
-static bool is_tls_mode(const char *text)
-{
-    return strcmp(text, "disabled") == 0 || strcmp(text, "permissive") == 0 || strcmp(text, "strict") == 0;
-}
-
-static bool is_mode(const char *text)
-{
-    return strcmp(text, "redirect") == 0 || strcmp(text, "tproxy") == 0;
-}
-
-static bool is_duration(const char *text)
-{
-    uint64_t ms;
-
-    return units_parse_duration(text, &ms) == 0 && ms <= 3600000;
-}
-
-static bool is_level(const char *text)
-{
-    return strcmp(text, "error") == 0 || strcmp(text, "warning") == 0 || strcmp(text, "info") == 0 ||
-           strcmp(text, "debug") == 0;
-}
-
-/*
- * Kubernetes' resource.Quantity, as much of it as CPU and memory need. In thousandths, so that they can be compared.
- * Returns whether it is one.
- */
-static bool parse_quantity(const char *text, double *ret_milli)
-{
-    static const struct {
-        const char *name;
-        double milli;
-    } suffixes[] = {
-        { "", 1e3 },   { "m", 1 },       { "k", 1e6 },        { "M", 1e9 },
-        { "G", 1e12 }, { "Ki", 1024e3 }, { "Mi", 1048576e3 }, { "Gi", 1073741824e3 },
-    };
-    size_t whole = strspn(text, DIGITS), length = whole;
-
-    if (whole == 0 || whole > 15)
-        return false;
-    if (text[whole] == '.')
-        length += 1 + strspn(text + whole + 1, DIGITS);
-    if (length == whole + 1)
-        return false;
-    for (size_t i = 0; i < ARRAY_SIZE(suffixes); i++) {
-        if (strcmp(text + length, suffixes[i].name) == 0) {
-            *ret_milli = strtod(text, NULL) * suffixes[i].milli;
-            return true;
-        }
-    }
-    return false;
-}
-
-static bool is_quantity(const char *text)
-{
-    double milli;
-
-    return parse_quantity(text, &milli);
-}
-
-#define MOST_LIST 1024
-
-/* Calls `check` for each word between commas; a text without any is an empty list. */
-static bool is_list(const char *text, bool (*check)(const char *word))
-{
-    char words[MOST_LIST], *rest = words, *word;
-
-    if (strlen(text) >= sizeof words)
-        return false;
-    strcpy(words, text);
-    while (text[0] != '\0' && (word = strsep(&rest, ","))) {
-        word += strspn(word, " ");
-        for (size_t length = strlen(word); length > 0 && word[length - 1] == ' '; length--)
-            word[length - 1] = '\0';
-        if (word[0] == '\0' || !check(word))
-            return false;
-    }
-    return true;
-}
-
-/* IPv4 as IPv6 writes it is no block of what is on the wire. */
-static bool is_cidr(const char *word)
-{
-    static const struct cidr mapped = { .family = AF_INET6, .prefix = 96, .bytes = { [10] = 0xff, [11] = 0xff } };
-    const char *problem;
-    struct cidr cidr;
-    bool cleared;
-
-    return cidr_parse_network(word, &cidr, &cleared, &problem) == 0 && !cidr_within(&cidr, &mapped);
-}
-
-static bool is_port(const char *word)
-{
-    struct port_range range;
-    const char *problem;
-
-    return port_range_parse(word, &range, &problem) == 0;
-}
-
-/* As outrigger-init has it: a last `*` or `+` stands for any rest. */
-static bool is_interface(const char *word)
-{
-    size_t length = strspn(word, LETTERS DIGITS "._-@");
-
-    if (length == 0 || strlen(word) > 15 || strcmp(word, ".") == 0 || strcmp(word, "..") == 0)
-        return false;
-    return word[length] == '\0' || ((word[length] == '*' || word[length] == '+') && word[length + 1] == '\0');
-}
-
-static bool are_cidrs(const char *text)
-{
-    return is_list(text, is_cidr);
-}
-
-static bool are_ports(const char *text)
-{
-    return is_list(text, is_port);
-}
-
-/* What is included may be everything. */
-static bool are_cidrs_or_all(const char *text)
-{
-    return strcmp(text, "*") == 0 || are_cidrs(text);
-}
-
-static bool are_ports_or_all(const char *text)
-{
-    return strcmp(text, "*") == 0 || are_ports(text);
-}
-
-/* An object's name (RFC 1123). */
-static bool is_name(const char *text)
-{
-    size_t length = strlen(text);
-
-    return length > 0 && length <= 253 && strspn(text, "abcdefghijklmnopqrstuvwxyz0123456789-.") == length;
-}
-
-static bool are_interfaces(const char *text)
-{
-    return is_list(text, is_interface);
-}
-
-static const char bools[] = "true, false";
-static const char quantities[] = "a number with m, k, M, G, Ki, Mi or Gi, such as 100m or 64Mi";
-static const char durations[] = "a duration up to 1h, such as 5s or 500ms";
-static const char cidrs[] = "blocks with commas between them, such as 10.0.0.0/8,fd00::/8";
-static const char cidrs_or_all[] = "blocks with commas between them, such as 10.0.0.0/8,fd00::/8, or *";
-static const char ports[] = "ports and ranges with commas between them, such as 80,8000-8010";
-static const char ports_or_all[] = "ports and ranges with commas between them, such as 80,8000-8010, or *";
-static const char interfaces[] = "names of interfaces with commas between them";
+#include "inject/annotation_values.h"
 
 static const struct {
     const char *name, *istio; /* behind the prefixes; NULL: Istio has none */
-    check_value *check;
-    const char *allowed, *doc;
+    enum annotation_value value;
+    const char *doc;
 } rows[ANNOTATION_COUNT] = {
-    [ANNOTATION_INJECT] = { "inject", NULL, is_bool, bools,
+    [ANNOTATION_INJECT] = { "inject", NULL, ANNOTATES_BOOL,
                             "`false`: the pod stays as it is; `true`: it gets a sidecar also where only annotated pods "
                             "do." },
-    [ANNOTATION_SIDECAR] = { "sidecar", NULL, is_sidecar, "native, ordinary",
+    [ANNOTATION_SIDECAR] = { "sidecar", NULL, ANNOTATES_SIDECAR,
                              "`native`: an init container with `restartPolicy: Always` (Kubernetes 1.29). `ordinary`: "
                              "a container before the app's. Left out: as `--sidecar` says." },
-    [ANNOTATION_IMAGE] = { "image", NULL, is_word, "an image",
+    [ANNOTATION_IMAGE] = { "image", NULL, ANNOTATES_IMAGE,
                            "The image with the four programs. Left out: that of `--image`." },
-    [ANNOTATION_CONFIG] = { "config", NULL, is_any, "a configuration, as in docs/configuration.md",
+    [ANNOTATION_CONFIG] = { "config", NULL, ANNOTATES_CONFIGURATION,
                             "The proxy's whole configuration, in place of the generated one. Changing it on a running "
                             "pod reloads the proxy, once the kubelet has written it." },
-    [ANNOTATION_CONFIG_MAP] = { "config-map", NULL, is_name, "the name of a ConfigMap with the key outrigger.yaml",
+    [ANNOTATION_CONFIG_MAP] = { "config-map", NULL, ANNOTATES_CONFIG_MAP,
                                 "The same from a ConfigMap of the pod's namespace." },
-    [ANNOTATION_LOG_LEVEL] = { "log-level", NULL, is_level, "error, warning, info, debug",
-                               "`log.level` of the generated configuration." },
-    [ANNOTATION_HOLD_APPLICATION] = { "hold-application", NULL, is_bool, bools,
+    [ANNOTATION_LOG_LEVEL] = { "log-level", NULL, ANNOTATES_LOG_LEVEL, "`log.level` of the generated configuration." },
+    [ANNOTATION_HOLD_APPLICATION] = { "hold-application", NULL, ANNOTATES_BOOL,
                                       "`false`: an ordinary sidecar does not hold the app until the proxy is ready. A "
                                       "native one always does." },
-    [ANNOTATION_REWRITE_PROBES] = { "rewrite-probes", NULL, is_bool, bools,
+    [ANNOTATION_REWRITE_PROBES] = { "rewrite-probes", NULL, ANNOTATES_BOOL,
                                     "`false`: the kubelet's probes of the app stay as they are. It then asks a "
                                     "captured port, which always accepts; exclude the port." },
-    [ANNOTATION_IDENTITY_SECRET] = { "identity-secret", NULL, is_name,
-                                     "the name of a Secret with tls.crt, tls.key and ca.crt",
+    [ANNOTATION_IDENTITY_SECRET] = { "identity-secret", NULL, ANNOTATES_SECRET,
                                      "The pod's identity for mutual TLS (an X509-SVID), where the proxy looks for it; "
                                      "the "
                                      "generated configuration has `identity: {}`." },
-    [ANNOTATION_IDENTITY_CSI_DRIVER] = { "identity-csi-driver", NULL, is_name,
-                                         "the name of a CSI driver, such as spiffe.csi.cert-manager.io",
+    [ANNOTATION_IDENTITY_CSI_DRIVER] = { "identity-csi-driver", NULL, ANNOTATES_CSI_DRIVER,
                                          "The same from a driver that makes an identity for each pod." },
-    [ANNOTATION_TLS_MODE] = { "tls-mode", NULL, is_tls_mode, "disabled, permissive, strict",
+    [ANNOTATION_TLS_MODE] = { "tls-mode", NULL, ANNOTATES_TLS_MODE,
                               "`intercept.inbound.tls.mode` of the generated configuration: what clients of the app "
                               "may "
                               "speak. Left out: permissive." },
-    [ANNOTATION_DRAIN_DELAY] = { "drain-delay", NULL, is_duration, durations,
+    [ANNOTATION_DRAIN_DELAY] = { "drain-delay", NULL, ANNOTATES_DURATION,
                                  "`drain.delay` of the generated configuration. Left out: 0s, with an ordinary sidecar "
                                  "5s." },
-    [ANNOTATION_DRAIN_MINIMUM] = { "drain-minimum", NULL, is_duration, durations,
+    [ANNOTATION_DRAIN_MINIMUM] = { "drain-minimum", NULL, ANNOTATES_DURATION,
                                    "`drain.minimum` of it. Left out: 0s, with an ordinary sidecar the pod's grace "
                                    "period less 5s." },
-    [ANNOTATION_DRAIN_TIMEOUT] = { "drain-timeout", NULL, is_duration, durations,
+    [ANNOTATION_DRAIN_TIMEOUT] = { "drain-timeout", NULL, ANNOTATES_DURATION,
                                    "`drain.timeout` of it. Left out: 25s, with an ordinary sidecar the pod's grace "
                                    "period less 2s." },
-    [ANNOTATION_CPU] = { "cpu", NULL, is_quantity, quantities, "The request of both containers. Left out: 10m." },
-    [ANNOTATION_CPU_LIMIT] = { "cpu-limit", NULL, is_quantity, quantities,
+    [ANNOTATION_CPU] = { "cpu", NULL, ANNOTATES_QUANTITY, "The request of both containers. Left out: 10m." },
+    [ANNOTATION_CPU_LIMIT] = { "cpu-limit", NULL, ANNOTATES_QUANTITY,
                                "Left out: none, so that a burst is not throttled." },
-    [ANNOTATION_MEMORY] = { "memory", NULL, is_quantity, quantities, "The request. Left out: 32Mi." },
-    [ANNOTATION_MEMORY_LIMIT] = { "memory-limit", NULL, is_quantity, quantities,
+    [ANNOTATION_MEMORY] = { "memory", NULL, ANNOTATES_QUANTITY, "The request. Left out: 32Mi." },
+    [ANNOTATION_MEMORY_LIMIT] = { "memory-limit", NULL, ANNOTATES_QUANTITY,
                                   "Left out: 256Mi, or the request where that is more." },
-    [ANNOTATION_MODE] = { "mode", NULL, is_mode, "redirect, tproxy",
+    [ANNOTATION_MODE] = { "mode", NULL, ANNOTATES_MODE,
                           "How connections to the app are captured. `tproxy`: the app sees its clients' own addresses; "
                           "the proxy then runs as uid 0 with NET_ADMIN, outside the Pod Security profile "
                           "\"restricted\". A configuration of the pod's own has to say `intercept.inbound.mode`, "
                           "too." },
-    [ANNOTATION_INCLUDE_OUTBOUND_CIDRS] = { "include-outbound-cidrs", "includeOutboundIPRanges", are_cidrs_or_all,
-                                            cidrs_or_all, "Destinations to capture. Left out: all." },
-    [ANNOTATION_EXCLUDE_OUTBOUND_CIDRS] = { "exclude-outbound-cidrs", "excludeOutboundIPRanges", are_cidrs, cidrs,
+    [ANNOTATION_INCLUDE_OUTBOUND_CIDRS] = { "include-outbound-cidrs", "includeOutboundIPRanges", ANNOTATES_CIDRS_OR_ALL,
+                                            "Destinations to capture. Left out: all." },
+    [ANNOTATION_EXCLUDE_OUTBOUND_CIDRS] = { "exclude-outbound-cidrs", "excludeOutboundIPRanges", ANNOTATES_CIDRS,
                                             "Destinations to leave alone." },
-    [ANNOTATION_INCLUDE_OUTBOUND_PORTS] = { "include-outbound-ports", "includeOutboundPorts", are_ports_or_all,
-                                            ports_or_all,
+    [ANNOTATION_INCLUDE_OUTBOUND_PORTS] = { "include-outbound-ports", "includeOutboundPorts", ANNOTATES_PORTS_OR_ALL,
                                             "Ports to capture at whatever destination, excluded or not." },
-    [ANNOTATION_EXCLUDE_OUTBOUND_PORTS] = { "exclude-outbound-ports", "excludeOutboundPorts", are_ports, ports,
+    [ANNOTATION_EXCLUDE_OUTBOUND_PORTS] = { "exclude-outbound-ports", "excludeOutboundPorts", ANNOTATES_PORTS,
                                             "Ports of destinations to leave alone." },
-    [ANNOTATION_INCLUDE_INBOUND_PORTS] = { "include-inbound-ports", "includeInboundPorts", are_ports_or_all,
-                                           ports_or_all, "The app's ports to capture. Left out: all." },
-    [ANNOTATION_EXCLUDE_INBOUND_PORTS] = { "exclude-inbound-ports", "excludeInboundPorts", are_ports, ports,
+    [ANNOTATION_INCLUDE_INBOUND_PORTS] = { "include-inbound-ports", "includeInboundPorts", ANNOTATES_PORTS_OR_ALL,
+                                           "The app's ports to capture. Left out: all." },
+    [ANNOTATION_EXCLUDE_INBOUND_PORTS] = { "exclude-inbound-ports", "excludeInboundPorts", ANNOTATES_PORTS,
                                            "The app's ports to leave alone." },
-    [ANNOTATION_EXCLUDE_INTERFACES] = { "exclude-interfaces", "excludeInterfaces", are_interfaces, interfaces,
+    [ANNOTATION_EXCLUDE_INTERFACES] = { "exclude-interfaces", "excludeInterfaces", ANNOTATES_INTERFACES,
                                         "Interfaces whose connections are left alone." },
-    [ANNOTATION_VIRTUAL_INTERFACES] = { "virtual-interfaces", "kubevirtInterfaces", are_interfaces, interfaces,
+    [ANNOTATION_VIRTUAL_INTERFACES] = { "virtual-interfaces", "kubevirtInterfaces", ANNOTATES_INTERFACES,
                                         "Interfaces of virtual machines or containers inside the pod, whose "
                                         "connections are outbound ones." },
 };
@@ -279,8 +95,8 @@ void annotations_reference(struct strbuf *text)
                   "from.\nThose of Istio mean the same and are understood as well; where both are there, ours "
                   "counts.\n\n| annotation | allowed | what it does | Istio's |\n| --- | --- | --- | --- |\n");
     for (enum annotation i = 0; i < ANNOTATION_COUNT; i++)
-        strbuf_printf(text, "| `%s` | %s | %s | %s%s%s |\n", rows[i].name, rows[i].allowed, rows[i].doc,
-                      rows[i].istio ? "`" ANNOTATION_ISTIO_PREFIX : "", rows[i].istio ? rows[i].istio : "",
+        strbuf_printf(text, "| `%s` | %s | %s | %s%s%s |\n", rows[i].name, annotation_value_allowed(rows[i].value),
+                      rows[i].doc, rows[i].istio ? "`" ANNOTATION_ISTIO_PREFIX : "", rows[i].istio ? rows[i].istio : "",
                       rows[i].istio ? "`" : "");
 }
 
@@ -404,7 +220,8 @@ static bool fit_limits(const struct annotations *annotations, char *problem, siz
         const char *request = given ? given : usual[i];
         double least = 0, most = 0;
 
-        if (!limit || !parse_quantity(limit, &most) || !parse_quantity(request, &least) || least <= most)
+        if (!limit || !annotation_value_quantity(limit, &most) || !annotation_value_quantity(request, &least) ||
+            least <= most)
             continue;
         snprintf(problem, size, "annotation %s%s: %s is less than the request, %s", ANNOTATION_PREFIX,
                  rows[pairs[i][1]].name, limit, request);
@@ -417,7 +234,7 @@ bool annotation_exceeds(const char *quantity, const char *other)
 {
     double one, two;
 
-    return parse_quantity(quantity, &one) && parse_quantity(other, &two) && one > two;
+    return annotation_value_quantity(quantity, &one) && annotation_value_quantity(other, &two) && one > two;
 }
 
 static uint64_t duration_of(const struct annotations *annotations, enum annotation annotation)
@@ -476,9 +293,9 @@ bool annotations_read(const struct value *metadata, struct annotations *ret_anno
             complain_unknown(key, problem, size);
             return false;
         }
-        if (map->items[i]->kind != VALUE_SCALAR || !rows[annotation].check(text)) {
+        if (map->items[i]->kind != VALUE_SCALAR || !annotation_value_fits(rows[annotation].value, text)) {
             snprintf(problem, size, "annotation %.80s: \"%.80s\" is not allowed; allowed: %s", key, text,
-                     rows[annotation].allowed);
+                     annotation_value_allowed(rows[annotation].value));
             return false;
         }
         if (!ret_annotations->values[annotation] || strncmp(key, ANNOTATION_PREFIX, strlen(ANNOTATION_PREFIX)) == 0)
