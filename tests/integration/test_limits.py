@@ -102,7 +102,7 @@ def test_reset_refusals_leak_nothing(serve, plain):
     before = len(os.listdir(f"/proc/{proxy.pid}/fd"))
     for _ in range(300):
         outcome(port)
-    assert len(os.listdir(f"/proc/{proxy.pid}/fd")) == before
+    assert len(os.listdir(f"/proc/{proxy.pid}/fd")) <= before  # who has asked for readiness may have been there
     assert ending_of(client) == (b"", "end")
 
 
