@@ -15,7 +15,7 @@ import time
 import grpc
 import pytest
 
-from tests.support.outrigger import Outrigger
+from tests.support.outrigger import Outrigger, built_programs
 from tests.support.processes import eventually, run
 from tests.support.servers import Server, free_port
 
@@ -281,6 +281,7 @@ def resident(made):
         return int(next(line for line in file if line.startswith("VmRSS")).split()[1])
 
 
+@pytest.mark.skipif("asan" in built_programs() or "tsan" in built_programs(), reason="a sanitizer keeps freed memory")
 def test_what_is_sent_while_an_answer_is_due_costs_no_memory(proxy):
     """Regression: once an earlier answer had left, everything that came before the probe's was taken in: a gigabyte in a second."""
     server = Server(lambda connection: connection.recv(1000) and time.sleep(5))
@@ -300,6 +301,7 @@ def test_what_is_sent_while_an_answer_is_due_costs_no_memory(proxy):
     server.close()
 
 
+@pytest.mark.skipif("asan" in built_programs() or "tsan" in built_programs(), reason="a sanitizer keeps freed memory")
 def test_answers_that_nobody_reads_are_not_made(proxy):
     """Regression: a request at a time, and nothing read, made the answers pile up."""
     made = proxy({"name": "a", "port": free_port()})
