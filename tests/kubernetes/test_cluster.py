@@ -96,6 +96,7 @@ def installed(cluster, tmp_path_factory):
     try:
         eventually(lambda: "outrigger" in names(dry(cluster, "shop")), what="the webhook's first answer", timeout=30, every=0.3)
     except AssertionError:
+        made.program.stop()
         raise AssertionError(create(cluster, "shop", pod("dry"), "--dry-run=server", check=False).stderr + made.program.log())
     yield made
     made.program.stop()
