@@ -12,16 +12,13 @@ import stat
 import pytest
 
 from tests.support.outrigger import ROOT
-from tests.support.pods import Podman
+from tests.support.pods import NEEDS_PODMAN, Podman
 from tests.support.processes import run
 
 PROGRAMS = {"outrigger", "outrigger-init", "outriggerctl", "outrigger-inject"}
 MOST_BYTES = 15_000_000
 
-pytestmark = [
-    pytest.mark.skipif(os.getuid() != 0, reason="pods need root"),
-    pytest.mark.skipif(not all(shutil.which(name) for name in ("podman", "buildah", "runc")), reason="there is no podman"),
-]
+pytestmark = NEEDS_PODMAN
 
 
 @pytest.fixture(scope="module")

@@ -183,7 +183,7 @@ def test_a_pod_that_cannot_be_is_refused_with_its_reason(webhook):
     annotated = {**pod(), "metadata": {"name": "web", "annotations": {"outrigger.dev/log-levle": "x"}}}
     assert 'did you mean "outrigger.dev/log-level"' in hook.ask(annotated)["status"]["message"]
     umlauts = {**pod(), "metadata": {"name": "web", "annotations": {"outrigger.dev/inject": "x" + "ä" * 60}}}
-    assert 'is not allowed; allowed: true, false' in hook.ask(umlauts)["status"]["message"] or "outrigger.dev/inject" in hook.ask(umlauts)["status"]["message"]
+    assert hook.ask(umlauts)["status"]["message"].startswith('outrigger: annotation outrigger.dev/inject: "xä')
     assert "pod shop/web-: refused: " in hook.program.log()
     assert "more than 1000 items" in hook.ask(pod(containers=[{"name": f"c{i}"} for i in range(1001)]))["status"]["message"]
 

@@ -7,7 +7,6 @@ startup probes; tests/support/kubelet.py does what a kubelet does for both forms
 import concurrent.futures
 import json
 import os
-import shutil
 import socket
 import subprocess
 
@@ -16,17 +15,14 @@ import yaml
 
 from tests.support.kubelet import Kubelet, Node
 from tests.support.outrigger import ROOT, built_programs
-from tests.support.pods import BARE, Podman
+from tests.support.pods import BARE, NEEDS_PODMAN, Podman
 from tests.support.processes import eventually, run
 
 IMAGE = "localhost/outrigger:built"
 HTTPD = "mkdir -p /tmp/www && echo {name} > /tmp/www/index.html && trap 'sleep {linger}; exit 0' TERM; busybox httpd -f -p 8080 -h /tmp/www & wait; wait"
 FORMS = ["native", "ordinary"]
 
-pytestmark = [
-    pytest.mark.skipif(os.getuid() != 0, reason="pods need root"),
-    pytest.mark.skipif(not all(shutil.which(name) for name in ("podman", "buildah", "runc")), reason="there is no podman"),
-]
+pytestmark = NEEDS_PODMAN
 
 
 @pytest.fixture(scope="module")

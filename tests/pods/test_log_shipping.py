@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from tests.support.namespaces import join
-from tests.support.pods import BARE, REFERENCE, Podman, libraries
+from tests.support.pods import BARE, NEEDS_PODMAN, REFERENCE, Podman, libraries
 from tests.support.processes import eventually, run
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
@@ -18,10 +18,7 @@ IMAGES = {"outrigger:0.1.0": REFERENCE, "rsyslog:8": RSYSLOG, "busybox:1": BARE}
 COLLECTOR = "10.78.0.2"
 LINES = 1500
 
-pytestmark = [
-    pytest.mark.skipif(os.getuid() != 0, reason="pods need root"),
-    pytest.mark.skipif(not all(shutil.which(name) for name in ("podman", "buildah", "runc")), reason="there is no podman"),
-]
+pytestmark = NEEDS_PODMAN
 
 
 @pytest.fixture(scope="module")

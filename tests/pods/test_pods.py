@@ -3,21 +3,16 @@ Real pods, with init container, sidecar and app: the app starts when the proxy i
 a sidecar that is told to end serves its app's own shutdown.
 """
 
-import os
-import shutil
 import time
 
 import pytest
 
 from tests.support.namespaces import Namespace, join
-from tests.support.pods import BARE, REFERENCE, Podman
+from tests.support.pods import BARE, NEEDS_PODMAN, REFERENCE, Podman
 from tests.support.processes import eventually
 from tests.support.servers import Server, receive_all
 
-pytestmark = [
-    pytest.mark.skipif(os.getuid() != 0, reason="pods need root"),
-    pytest.mark.skipif(not all(shutil.which(name) for name in ("podman", "buildah", "runc")), reason="there is no podman"),
-]
+pytestmark = NEEDS_PODMAN
 
 SERVER = "10.78.0.2"
 

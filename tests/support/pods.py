@@ -8,6 +8,7 @@ import re
 import shutil
 import stat
 
+import pytest
 import yaml
 
 from .namespaces import Namespace
@@ -15,6 +16,12 @@ from .outrigger import ROOT
 from .processes import eventually, run
 
 _numbers = itertools.count()
+
+# For the pytestmark of whatever plays pods.
+NEEDS_PODMAN = [
+    pytest.mark.skipif(os.getuid() != 0, reason="pods need root"),
+    pytest.mark.skipif(not all(shutil.which(name) for name in ("podman", "buildah", "runc")), reason="there is no podman"),
+]
 
 # Machines where a container's limits cannot be raised (no CAP_SYS_RESOURCE) still run containers without them.
 RUNTIME = """#!/usr/bin/python3
