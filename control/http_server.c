@@ -15,40 +15,7 @@
 #include "base/macros.h"
 #include "control/http_parse.h"
 #include "control/http_private.h"
-
-static const char *status_text(int status)
-{
-    switch (status) {
-    case 200:
-        return "OK";
-    case 202:
-        return "Accepted";
-    case 400:
-        return "Bad Request";
-    case 403:
-        return "Forbidden";
-    case 404:
-        return "Not Found";
-    case 405:
-        return "Method Not Allowed";
-    case 409:
-        return "Conflict";
-    case 413:
-        return "Content Too Large";
-    case 415:
-        return "Unsupported Media Type";
-    case 431:
-        return "Request Header Fields Too Large";
-    case 501:
-        return "Not Implemented";
-    case 503:
-        return "Service Unavailable";
-    case 500:
-        return "Internal Server Error";
-    default: /* an app's own, which is passed on */
-        return "";
-    }
-}
+#include "control/http_status.h"
 
 static void release_body(struct http_client *client)
 {
@@ -109,7 +76,7 @@ static void send_answer(struct http_client *client, int status, const char *cont
 
     evbuffer_add_printf(
         output, "HTTP/1.1 %d %s\r\nContent-Type: %s\r\nContent-Length: %zu\r\nCache-Control: no-store\r\n%s%s\r\n",
-        status, status_text(status), content_type, length, headers ? headers : "",
+        status, http_status_text(status), content_type, length, headers ? headers : "",
         keep_alive ? "" : "Connection: close\r\n");
     evbuffer_add(output, body, length);
     if (!keep_alive) {

@@ -19,7 +19,7 @@ struct app_prober;
 /* Returns 0 or -ENOMEM. */
 int app_prober_new(struct event_base *base, struct app_prober **ret_prober);
 
-/* Whoever still waits is answered, with 503. NULL is none. */
+/* Before the servers whose clients wait: their answer is 503, as far as it still leaves. NULL is none. */
 void app_prober_free(struct app_prober *prober);
 
 /*
