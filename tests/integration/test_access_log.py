@@ -159,19 +159,33 @@ def test_every_connection_has_its_line_and_only_one(serve, start, tmp_path):
     assert sum(line["bytes_from_upstream"] for line in lines) == it.expected["from_upstream"]
 
 
+def dropped_by_kernel():
+    """Packets that the machine's receive queues had no room for (net.core.netdev_max_backlog): a busy machine's loopback loses some."""
+    with open("/proc/net/softnet_stat", encoding="ascii") as file:
+        return sum(int(line.split()[1], 16) for line in file)
+
+
 @pytest.mark.parametrize("transport", ["tcp", "udp", "unix"])
 def test_a_real_rsyslog_has_the_lines(serve, plain, collector, transport):
-    rsyslog = collector()
-    sink = {"type": "syslog", "address": f"unix:{rsyslog.unix}"} if transport == "unix" else \
-        {"type": "syslog", "address": f"127.0.0.1:{getattr(rsyslog, transport)}", "transport": transport}
-    proxy, port = plain([serve(echo).port], access_log={"filter": "all", "sinks": [{**sink, "facility": "local3", "app_name": "shop"}]})
-    for i in range(20):
-        exchange(port, b"x" * i)
-    with connect(port) as client:
-        client.sendall(b"x")
-        client.recv(1)
-        reset(client)
-    eventually(lambda: len(rsyslog.lines()) == 21, what="the lines", timeout=10)
+    """All of them; over UDP a try does not count in which the machine has dropped packets: nobody sends a datagram again."""
+    for _ in range(5):
+        rsyslog, dropped = collector(), dropped_by_kernel()
+        sink = {"type": "syslog", "address": f"unix:{rsyslog.unix}"} if transport == "unix" else \
+            {"type": "syslog", "address": f"127.0.0.1:{getattr(rsyslog, transport)}", "transport": transport}
+        proxy, port = plain([serve(echo).port], access_log={"filter": "all", "sinks": [{**sink, "facility": "local3", "app_name": "shop"}]})
+        for i in range(20):
+            exchange(port, b"x" * i)
+        with connect(port) as client:
+            client.sendall(b"x")
+            client.recv(1)
+            reset(client)
+        try:
+            eventually(lambda: len(rsyslog.lines()) == 21, what="the lines", timeout=10)
+            break
+        except AssertionError:
+            if transport != "udp" or dropped_by_kernel() == dropped:
+                raise
+    assert len(rsyslog.lines()) == 21
     heads = [line.split(" ", 4) for line in rsyslog.lines()]
     assert {tuple(head[:4]) for head in heads} == {("local3.info", "shop", str(proxy.pid), "access"), ("local3.warning", "shop", str(proxy.pid), "access")}
     lines = [json.loads(line[line.index("{"):]) for line in rsyslog.lines()]
