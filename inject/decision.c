@@ -5,13 +5,6 @@
 
 #include "base/macros.h"
 
-static bool is(const struct value *map, const char *key, const char *text)
-{
-    const char *found = value_get_text(map, key);
-
-    return found && strcmp(found, text) == 0;
-}
-
 /* What the label says, which selectors can see; else the annotation. NULL: neither is there. */
 static const char *asked(const struct decision_pod *pod)
 {
@@ -38,14 +31,14 @@ static bool is_left_namespace(const struct decision_settings *settings, const st
 static bool is_on_host_network(const struct decision_settings *settings, const struct decision_pod *pod)
 {
     (void)settings;
-    return is(pod->spec, "hostNetwork", "true");
+    return value_is(pod->spec, "hostNetwork", "true");
 }
 
 static bool is_windows(const struct decision_settings *settings, const struct decision_pod *pod)
 {
     (void)settings;
-    return is(value_get(pod->spec, "os"), "name", "windows") ||
-           is(value_get(pod->spec, "nodeSelector"), "kubernetes.io/os", "windows");
+    return value_is(value_get(pod->spec, "os"), "name", "windows") ||
+           value_is(value_get(pod->spec, "nodeSelector"), "kubernetes.io/os", "windows");
 }
 
 /* Two meshes would redirect into each other. */

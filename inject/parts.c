@@ -9,7 +9,6 @@
 #include "base/units.h"
 #include "inject/probes.h"
 
-#define UID               "1337"
 #define CONFIG_DIRECTORY  "/etc/outrigger"
 #define NATIVE_TIMEOUT_MS 25000 /* as the proxy has it when nothing is said */
 #define USUAL_LIMIT       "256Mi"
@@ -103,8 +102,8 @@ static void put_security(struct build *build, struct value *container, const str
     put_plain(build, security, "privileged", "false");
     put_plain(build, security, "readOnlyRootFilesystem", "true");
     put_plain(build, security, "runAsNonRoot", is_root ? "false" : "true");
-    put_plain(build, security, "runAsUser", is_root ? "0" : UID);
-    put_plain(build, security, "runAsGroup", is_init ? "0" : UID);
+    put_plain(build, security, "runAsUser", is_root ? "0" : PART_UID);
+    put_plain(build, security, "runAsGroup", is_init ? "0" : PART_UID);
     capabilities = put_map(build, security, "capabilities");
     add(build, put_list(build, capabilities, "drop"), value_new_plain(build->arena, "ALL"));
     if (is_root)
@@ -289,7 +288,7 @@ struct value *part_identity_volume(struct arena *arena, const struct part_choice
     put_plain(&build, csi, "readOnly", "true");
     /* Its files are root's otherwise, and the proxy could not read them. */
     if (strcmp(given(choice, ANNOTATION_IDENTITY_CSI_DRIVER, ""), CERT_MANAGER_CSI) == 0)
-        put_text(&build, put_map(&build, csi, "volumeAttributes"), CERT_MANAGER_CSI "/fs-group", UID);
+        put_text(&build, put_map(&build, csi, "volumeAttributes"), CERT_MANAGER_CSI "/fs-group", PART_UID);
     return finish(&build, volume);
 }
 

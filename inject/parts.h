@@ -9,6 +9,7 @@
 #define PART_RUN_VOLUME      "outrigger-run"
 #define PART_CONFIG_VOLUME   "outrigger-config"
 #define PART_IDENTITY_VOLUME "outrigger-identity"
+#define PART_UID             "1337" /* also its gid: what the redirect rules spare */
 
 /* What the proxy listens on. */
 bool part_is_proxy_port(unsigned port);

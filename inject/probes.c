@@ -73,10 +73,8 @@ static unsigned port_of(const struct value *container, const char *text)
 static const char *text_of(const struct value *map, const char *key)
 {
     const struct value *value = value_get(map, key);
-    bool is_null = value && value->kind == VALUE_SCALAR && value->style == VALUE_PLAIN &&
-                   (value->text[0] == '\0' || strcmp(value->text, "null") == 0 || strcmp(value->text, "~") == 0);
 
-    return !value || value->kind != VALUE_SCALAR || is_null ? NULL : value->text;
+    return !value || value->kind != VALUE_SCALAR || value_is_null(value) ? NULL : value->text;
 }
 
 /* One line of at most `most` bytes, from `from` on. */

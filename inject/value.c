@@ -87,6 +87,19 @@ static int grow(struct arena *arena, struct value *value)
     return 0;
 }
 
+bool value_is(const struct value *map, const char *key, const char *text)
+{
+    const char *found = value_get_text(map, key);
+
+    return found && strcmp(found, text) == 0;
+}
+
+bool value_is_null(const struct value *value)
+{
+    return value->kind == VALUE_SCALAR && value->style == VALUE_PLAIN &&
+           (value->text[0] == '\0' || strcmp(value->text, "~") == 0 || strcmp(value->text, "null") == 0);
+}
+
 int value_set(struct arena *arena, struct value *map, const char *key, struct value *value)
 {
     struct value *name;

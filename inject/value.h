@@ -45,6 +45,12 @@ struct value *value_get(const struct value *map, const char *key);
 /* The text of a scalar under `key`; NULL when there is none. */
 const char *value_get_text(const struct value *map, const char *key);
 
+/* Whether that is the text of a scalar under `key`. */
+bool value_is(const struct value *map, const char *key, const char *text);
+
+/* Whether it was written as null, or as nothing. */
+bool value_is_null(const struct value *value);
+
 /* Puts it under `key`: in the place of what is there, else last. Returns 0 or -ENOMEM, also where `value` is NULL. */
 int value_set(struct arena *arena, struct value *map, const char *key, struct value *value);
 /* Another key and value in the place of `key`, which must be there. */
