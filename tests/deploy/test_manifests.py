@@ -51,7 +51,7 @@ def test_kustomize_gives_what_kubernetes_knows(tools, tmp_path, overlay):
 
 
 VALUES = [[], ["--set", "certificate.kind=cert-manager"], ["--set", "certificate.kind=secret,certificate.secretName=mine,certificate.caBundle=eA=="],
-          ["--set", "sidecar.kind=ordinary,onlyAnnotated=true,excludeNamespaces={a,b},replicas=3,priorityClassName=high,podDisruptionBudget=false,failurePolicy=Ignore,imagePullSecrets[0].name=pull,"
+          ["--set", "sidecar.kind=ordinary,onlyAnnotated=true,excludeNamespaces={a,b},replicas=3,priorityClassName=high,podDisruptionBudget=false,networkPolicy=false,failurePolicy=Ignore,imagePullSecrets[0].name=pull,"
            "image.repository=registry.example/outrigger,image.tag=v2,sidecar.image=registry.example/outrigger:3"]]
 
 

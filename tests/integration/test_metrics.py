@@ -56,9 +56,10 @@ def test_every_family_is_documented_and_every_one_that_deploy_asks_for_exists(se
         assert asked and asked <= known, asked - known
 
 
-def test_rules_are_valid_and_fire_when_they_should():
-    assert promtool("check", "rules", f"{ROOT}/deploy/prometheus/rules.yaml")[0] == 0
-    code, text = promtool("test", "rules", f"{ROOT}/deploy/prometheus/rules_test.yaml")
+@pytest.mark.parametrize("rules", ["rules", "injector_rules"])
+def test_rules_are_valid_and_fire_when_they_should(rules):
+    assert promtool("check", "rules", f"{ROOT}/deploy/prometheus/{rules}.yaml")[0] == 0
+    code, text = promtool("test", "rules", f"{ROOT}/deploy/prometheus/{rules}_test.yaml")
     assert code == 0, text
 
 

@@ -8,6 +8,7 @@ import copy
 import http.client
 import json
 import os
+import re
 import signal
 import socket
 import ssl
@@ -19,7 +20,7 @@ import jsonpatch
 import pytest
 import yaml
 
-from tests.support.outrigger import built_programs
+from tests.support.outrigger import ROOT, built_programs
 from tests.support.processes import Program, eventually, run
 from tests.support.servers import free_port
 
@@ -247,6 +248,9 @@ def test_health_and_metrics(webhook):
     assert values['outrigger_inject_reviews_total{result="injected"}'] == 1 and values['outrigger_inject_reviews_total{result="skipped"}'] == 1
     assert values['outrigger_inject_certificate_loads_total{result="ok"}'] == 1
     assert 86400 < values["outrigger_inject_certificate_expiry_timestamp_seconds"] - time.time() <= 2 * 86400
+    with open(f"{ROOT}/deploy/prometheus/injector_rules.yaml", encoding="utf-8") as file:
+        asked = set(re.findall(r"\boutrigger_\w+", file.read()))
+    assert asked and asked <= {name.split("{")[0] for name in values}
 
 
 def test_connections_are_kept_and_stay_with_their_certificate(webhook):
