@@ -81,16 +81,20 @@ static bool take_lines(struct access_log *log)
     return any;
 }
 
-/* The new sinks; what is in both is the old one, with all that it has. Lines of before still go to the old ones. */
+/*
+ * The new sinks; what is in both is the old one, with all that it has. Lines of before still go to the old ones; where
+ * there were none, to the new ones: workers may have had lines before this thread ran for the first time.
+ */
 static void change_sets(struct access_log *log)
 {
     struct sink_set *next = atomic_exchange(&log->next, NULL), *before = log->set;
 
     if (!next)
         return;
-    take_lines(log);
+    if (before->count > 0)
+        take_lines(log);
     for (size_t i = 0; i < next->count; i++) {
-        for (size_t j = 0; before && j < before->count; j++) {
+        for (size_t j = 0; j < before->count; j++) {
             struct log_sink *old = before->sinks[j];
 
             if (!old || strcmp(old->key, next->sinks[i]->key) != 0)

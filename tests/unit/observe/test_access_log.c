@@ -7,10 +7,13 @@
 #include <jansson.h>
 #include <pthread.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/macros.h"
 #include "proxy/observe/access_line.h"
+#include "proxy/observe/access_log.h"
 #include "proxy/observe/histogram.h"
 #include "proxy/observe/log_queue.h"
 #include "proxy/observe/log_ring.h"
@@ -144,6 +147,30 @@ static json_t *line_of(const struct access_record *record)
     return tree;
 }
 
+/* Regression: they went to the sinks of before the first configuration, which are none, and nobody counted them. */
+static void test_access_log_lines_of_before_its_thread_runs_are_written(void **state)
+{
+    char path[] = "/tmp/access-log-XXXXXX", text[64] = "";
+    struct access_log_sink_config sink = { .type = ACCESS_LOG_FILE, .path = path, .buffer_bytes = 65536 };
+    struct access_log_config config = { .filter = ACCESS_LOG_ALL, .sinks = { .items = &sink, .count = 1 } };
+    struct dns_config dns = { 0 };
+    struct access_log *log;
+    int fd = mkstemp(path);
+
+    (void)state;
+    assert_true(fd >= 0);
+    assert_int_equal(access_log_new(1, &log), 0);
+    assert_int_equal(access_log_configure(log, &config), 0);
+    access_log_write(log, 0, "first\n", 6, false);
+    access_log_write(log, 0, "second\n", 7, true);
+    assert_int_equal(access_log_start(log, &dns), 0);
+    access_log_free(log);
+    assert_int_equal(read(fd, text, sizeof text - 1), 13);
+    assert_string_equal(text, "first\nsecond\n");
+    close(fd);
+    unlink(path);
+}
+
 static void test_access_line_has_what_happened_and_nothing_that_did_not(void **state)
 {
     struct access_record record = record_of(NULL);
@@ -228,6 +255,7 @@ int main(void)
         cmocka_unit_test(test_log_ring_lines_come_out_in_order_beside_a_thread_that_puts),
         cmocka_unit_test(test_log_ring_that_is_full_drops_the_newest_and_counts),
         cmocka_unit_test(test_log_queue_takes_whole_messages_up_to_its_limit),
+        cmocka_unit_test(test_access_log_lines_of_before_its_thread_runs_are_written),
         cmocka_unit_test(test_access_line_has_what_happened_and_nothing_that_did_not),
         cmocka_unit_test(test_access_line_is_json_whatever_a_path_and_an_identity_hold),
         cmocka_unit_test(test_access_line_of_an_open_connection_has_no_reason),
