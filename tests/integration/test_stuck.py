@@ -18,6 +18,7 @@ def stuck(plain, serve):
     """A proxy with one of its two workers stopped."""
     server = serve(echo)
     proxy, port = plain([server.port], workers=2)
+    assert proxy.request("GET", "/connections")[0] == 200  # every worker has had a turn
     thread = StoppedThread(threads_of(proxy.pid)[-1])
     yield proxy, port, thread
     try:
