@@ -146,16 +146,6 @@ void app_prober_free(struct app_prober *prober)
     free(prober);
 }
 
-/* The app's certificate is nobody's to judge here: the kubelet does not, either. NULL without memory. */
-static SSL_CTX *tls_of(struct app_prober *prober)
-{
-    if (!prober->tls)
-        prober->tls = SSL_CTX_new(TLS_client_method());
-    if (prober->tls)
-        SSL_CTX_set_verify(prober->tls, SSL_VERIFY_NONE, NULL);
-    return prober->tls;
-}
-
 static struct running *find_running(const struct app_prober *prober, const struct probe_config *probe,
                                     const union inet_address *address)
 {
@@ -173,18 +163,17 @@ static int begin(struct app_prober *prober, struct config *config, const struct 
                  const union inet_address *address, struct running **ret_running)
 {
     struct running *running = calloc(1, sizeof *running);
-    bool needs_tls = probe->type == PROBE_HTTP && probe->scheme == PROBE_SCHEME_HTTPS;
 
     if (!running)
         return -ENOMEM;
     running->question.config = probe;
     running->question.address = *address;
+    running->question.tls = &prober->tls;
     /* As connections to the app have it, so that the redirect rules leave it alone. */
     if (config->intercept.present)
         sockaddr_parse_host(address->family == AF_INET ? INTERCEPTION_APP_SOURCE_IPV4 : INTERCEPTION_APP_SOURCE_IPV6, 0,
                             &running->question.source);
-    if ((needs_tls && !(running->question.tls = tls_of(prober))) ||
-        probe_begin(prober->base, &running->question, on_done, running, &running->probe) < 0) {
+    if (probe_begin(prober->base, &running->question, on_done, running, &running->probe) < 0) {
         free(running);
         return -ENOMEM;
     }

@@ -1,8 +1,7 @@
 /*
  * One probe of the app, as the kubelet would make it: a connection, an HTTP or HTTPS request, or gRPC's health check
- * (https://github.com/grpc/grpc/blob/master/doc/health-checking.md). Redirects to an absolute path, or to
- * the same scheme, host and port, are followed; one that leads elsewhere is a success. (The kubelet follows to another
- * port of the same host as well.)
+ * (https://github.com/grpc/grpc/blob/master/doc/health-checking.md). Redirects are followed as long as they stay at the
+ * app's address; one that leads elsewhere is a success.
  *
  * Thread: the one that runs the event base.
  */
@@ -28,7 +27,7 @@ struct probe_question {
     const struct probe_config *config;
     union inet_address address; /* of the app, with its port */
     union inet_address source;  /* AF_UNSPEC: any */
-    SSL_CTX *tls;               /* for scheme https */
+    SSL_CTX **tls;              /* of all probes; NULL there: made when it is needed for the first time */
 };
 
 /*

@@ -10,11 +10,6 @@
 
 #define MOST_REDIRECTS 10 /* as the kubelet has it */
 
-static const char *authority_of(const struct probe *probe)
-{
-    return probe->own.config->host ? probe->own.config->host : probe->authority;
-}
-
 static bool has_header(const struct probe_config *config, const char *name)
 {
     for (size_t i = 0; i < config->headers.count; i++) {
@@ -24,15 +19,30 @@ static bool has_header(const struct probe_config *config, const char *name)
     return false;
 }
 
+static void set_out(struct probe *probe)
+{
+    struct location *location = &probe->http.location;
+    const struct sockaddr *address = &probe->own.address.any;
+    char host[SOCKADDR_TEXT_SIZE];
+
+    location->is_tls = probe->is_tls;
+    location->port = sockaddr_port(address);
+    snprintf(location->host, sizeof location->host, address->sa_family == AF_INET6 ? "[%s]" : "%s",
+             sockaddr_format_host(address, host));
+    snprintf(location->path, sizeof location->path, "%s", probe->own.config->path);
+}
+
 static void begin(struct probe *probe)
 {
     const struct probe_config *config = probe->own.config;
     struct evbuffer *output = bufferevent_get_output(probe->stream);
 
+    if (probe->http.redirects == 0)
+        set_out(probe);
     probe->http.status = 0;
-    probe->http.location[0] = '\0';
-    evbuffer_add_printf(output, "GET %s HTTP/1.1\r\nHost: %s\r\nConnection: close\r\n", probe->http.path,
-                        authority_of(probe));
+    probe->http.redirect[0] = '\0';
+    evbuffer_add_printf(output, "GET %s HTTP/1.1\r\nHost: %s\r\nConnection: close\r\n", probe->http.location.path,
+                        probe->host ? probe->host : probe->authority);
     if (!has_header(config, "User-Agent"))
         evbuffer_add_printf(output, "User-Agent: kube-probe/outrigger\r\n");
     if (!has_header(config, "Accept"))
@@ -42,44 +52,51 @@ static void begin(struct probe *probe)
     evbuffer_add(output, "\r\n", 2);
 }
 
-/* The path of a location at the same place; NULL when it is elsewhere. */
-static const char *path_here(const struct probe *probe, const char *location)
-{
-    const char *scheme = probe->own.tls ? "https://" : "http://", *authority = authority_of(probe);
-
-    if (location[0] == '/' && location[1] != '/')
-        return location;
-    if (strncasecmp(location, scheme, strlen(scheme)) != 0)
-        return NULL;
-    location += strlen(scheme);
-    if (strncasecmp(location, authority, strlen(authority)) != 0)
-        return NULL;
-    location += strlen(authority);
-    return location[0] == '/' ? location : NULL;
-}
-
 /* RFC 9110, 15.4; what the kubelet follows. */
 static bool is_redirect(int status)
 {
     return (status >= 301 && status <= 303) || status == 307 || status == 308;
 }
 
+/* The host that the location names goes into the request; nobody else's name does any more. */
+static void change_authority(struct probe *probe)
+{
+    const struct location *location = &probe->http.location;
+
+    sockaddr_set_port(&probe->own.address.any, location->port);
+    sockaddr_format(&probe->own.address.any, probe->authority);
+    probe->host = NULL;
+    probe->is_tls = location->is_tls;
+}
+
+static void redirect(struct probe *probe)
+{
+    switch (location_follow(&probe->http.location, probe->http.redirect)) {
+    case LOCATION_ELSEWHERE:
+        probe_finish(probe, 200, "ok");
+        return;
+    case LOCATION_BAD:
+        probe_finish(probe, 503, "the app redirects to what is no URI");
+        return;
+    case LOCATION_SAME_HOST:
+        change_authority(probe);
+        break;
+    case LOCATION_SAME_AUTHORITY:
+        break;
+    }
+    if (probe->http.redirects++ == MOST_REDIRECTS)
+        probe_finish(probe, 503, "more than %d redirects", MOST_REDIRECTS);
+    else
+        probe_connect(probe);
+}
+
 static void judge(struct probe *probe)
 {
-    const char *path = probe->http.location[0] != '\0' ? path_here(probe, probe->http.location) : NULL;
     int status = probe->http.status;
 
-    if (is_redirect(status) && path) {
-        if (probe->http.redirects++ == MOST_REDIRECTS) {
-            probe_finish(probe, 503, "more than %d redirects", MOST_REDIRECTS);
-            return;
-        }
-        snprintf(probe->http.path, sizeof probe->http.path, "%s", path);
-        probe->http.path[strcspn(probe->http.path, "# ")] = '\0';
-        probe_connect(probe);
-        return;
-    }
-    if (status < 400)
+    if (is_redirect(status) && probe->http.redirect[0] != '\0')
+        redirect(probe);
+    else if (status < 400)
         probe_finish(probe, 200, "ok");
     else
         probe_finish(probe, status, "the app's status is %d", status);
@@ -97,12 +114,19 @@ static int parse_status(const char *line)
 static void take_header(struct probe *probe, const char *line)
 {
     const char *value = line + 9;
+    size_t length;
 
     if (strncasecmp(line, "Location:", 9) != 0)
         return;
     value += strspn(value, " \t");
-    if (strlen(value) < sizeof probe->http.location)
-        snprintf(probe->http.location, sizeof probe->http.location, "%s", value);
+    length = strlen(value);
+    while (length > 0 && (value[length - 1] == ' ' || value[length - 1] == '\t'))
+        length--;
+    if (length > LOCATION_MOST_PATH) {
+        value = " "; /* nothing that can be followed */
+        length = 1;
+    }
+    snprintf(probe->http.redirect, sizeof probe->http.redirect, "%.*s", (int)length, value);
 }
 
 /* Returns whether the head is complete. -1: it is none. */

@@ -6,10 +6,10 @@
 #include <stdbool.h>
 
 #include "base/macros.h"
+#include "proxy/probe/location.h"
 #include "proxy/probe/probe.h"
 
 #define PROBE_MOST_ANSWER (16 * 1024) /* bytes that are looked at */
-#define PROBE_MOST_PATH   2048
 
 struct nghttp2_session;
 
@@ -30,9 +30,12 @@ struct probe {
     struct bufferevent *stream;
     probe_done *done;
     void *owner;
+    bool is_tls;
     char authority[SOCKADDR_TEXT_SIZE]; /* of the app's address */
+    const char *host;                   /* what the configuration says instead; NULL: nothing */
     struct {
-        char path[PROBE_MOST_PATH + 1], location[PROBE_MOST_PATH + 1];
+        struct location location;
+        char redirect[LOCATION_MOST_PATH + 1];
         int status; /* 0: not known yet */
         unsigned redirects;
     } http;
@@ -51,5 +54,5 @@ extern const struct probe_protocol probe_grpc;
 /* Ends the probe: calls `done`, and releases everything. */
 void probe_finish(struct probe *probe, int status, const char *format, ...) PRINTF_LIKE(3, 4);
 
-/* Another connection to the same address. */
+/* Another connection to the app's address. */
 void probe_connect(struct probe *probe);

@@ -142,6 +142,15 @@ def test_the_request_is_what_the_kubelet_would_send(proxy):
     app.close()
 
 
+def server_tls(directory):
+    """With a certificate that nobody has a reason to trust."""
+    run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout", directory / "key", "-out", directory / "crt",
+         "-subj", "/CN=nobody", "-days", "1"])
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(directory / "crt", directory / "key")
+    return context
+
+
 def test_redirects_to_the_same_place_are_followed(proxy):
     answers = {"/": (302, {"Location": "/login"}), "/login": (500, {}), "/well": (301, {"Location": "/end#there"}), "/end": (200, {}),
                "/away": (302, {"Location": "http://192.0.2.1/"}), "/twisted": (302, {"Location": "//192.0.2.1/"}), "/loop": (302, {"Location": "/loop"}),
@@ -155,12 +164,30 @@ def test_redirects_to_the_same_place_are_followed(proxy):
     app.close()
 
 
+def test_redirects_to_another_port_of_the_app_are_followed_and_its_scheme(proxy, tmp_path):
+    """As the kubelet does; a name that the probe only sends is not the app's address, for it neither."""
+    secure = App({"/ill": (503, {}), "/well": (200, {}), "/back": lambda _: (302, {"Location": f"http://127.0.0.1:{app.port}/well"})}, tls=server_tls(tmp_path))
+    answers = {"/ill": (302, {"Location": f"https://127.0.0.1:{secure.port}/ill"}), "/back": (302, {"Location": f"https://127.0.0.1:{secure.port}/back"}),
+               "/plain": (302, {"Location": f"//127.0.0.1:{secure.port}/well"}),
+               "/secure": (302, {"Location": f"https://127.0.0.1:{secure.port}/well"}), "/named": (302, {"Location": "http://shop.example/ill"}),
+               "/relative": (302, {"Location": "ill"}), "/closed": (302, {"Location": f"http://127.0.0.1:{free_port()}/"}), "/odd": (302, {"Location": "http://127.0.0.1:x/"}),
+               "/long": (302, {"Location": "/" + 3000 * "x"}), "/well": (200, {})}
+    app = App(answers)
+    made = proxy(*({"name": path.strip("/"), "type": "http", "port": app.port, "path": path, "host": "shop.example"} for path in answers))
+    assert [made.ask(name) for name in ("ill", "relative")] == [(503, "the app's status is 503")] * 2
+    assert [made.ask(name) for name in ("secure", "named", "back")] == [(200, "ok")] * 3
+    assert made.ask("closed") == (503, "Connection refused")
+    assert [made.ask(name) for name in ("odd", "long")] == [(503, "the app redirects to what is no URI")] * 2
+    assert [headers["Host"] for path, headers, _ in app.asked if path == "/ill"] == ["shop.example", "shop.example"]
+    assert {headers["Host"] for _, headers, _ in secure.asked} == {f"127.0.0.1:{secure.port}"}
+    assert made.ask("plain")[0] == 503  # that port speaks TLS only
+    app.close()
+    secure.close()
+
+
 def test_https_is_asked_whatever_the_certificate(proxy, tmp_path):
-    run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout", tmp_path / "key", "-out", tmp_path / "crt",
-         "-subj", "/CN=nobody", "-days", "1"])
     names = []
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(tmp_path / "crt", tmp_path / "key")
+    context = server_tls(tmp_path)
     context.sni_callback = lambda _, name, __: names.append(name)
     app = App({"/well": (200, {}), "/ill": (503, {})}, tls=context)
     plain = App({"/well": (200, {})})
