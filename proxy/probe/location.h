@@ -1,6 +1,6 @@
 /*
  * Where a probe asks next, after a redirect: what a Location header says (RFC 9110, 10.2.2), resolved as RFC 3986, 5.2,
- * has it, but for dot segments, which stay as they are. Another port of the same host is the same app.
+ * has it; what servers forget to escape is escaped. Another port of the same host is the same app.
  *
  * Thread: any.
  */
@@ -24,7 +24,7 @@ enum location_verdict {
     LOCATION_SAME_AUTHORITY, /* only the path is another */
     LOCATION_SAME_HOST,
     LOCATION_ELSEWHERE, /* nothing has changed */
-    LOCATION_BAD,       /* it is no URI; nothing has changed */
+    LOCATION_BAD,       /* it is no URI, or its path is too long; nothing has changed */
 };
 
 /* Goes where `reference` leads from `location`. */

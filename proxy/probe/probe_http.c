@@ -76,7 +76,7 @@ static void redirect(struct probe *probe)
         probe_finish(probe, 200, "ok");
         return;
     case LOCATION_BAD:
-        probe_finish(probe, 503, "the app redirects to what is no URI");
+        probe_finish(probe, 503, "the app redirects to what cannot be asked");
         return;
     case LOCATION_SAME_HOST:
         change_authority(probe);
@@ -84,8 +84,8 @@ static void redirect(struct probe *probe)
     case LOCATION_SAME_AUTHORITY:
         break;
     }
-    if (probe->http.redirects++ == MOST_REDIRECTS)
-        probe_finish(probe, 503, "more than %d redirects", MOST_REDIRECTS);
+    if (++probe->http.redirects == MOST_REDIRECTS)
+        probe_finish(probe, 503, "stopped after %d redirects", MOST_REDIRECTS);
     else
         probe_connect(probe);
 }
@@ -122,10 +122,6 @@ static void take_header(struct probe *probe, const char *line)
     length = strlen(value);
     while (length > 0 && (value[length - 1] == ' ' || value[length - 1] == '\t'))
         length--;
-    if (length > LOCATION_MOST_PATH) {
-        value = " "; /* nothing that can be followed */
-        length = 1;
-    }
     snprintf(probe->http.redirect, sizeof probe->http.redirect, "%.*s", (int)length, value);
 }
 

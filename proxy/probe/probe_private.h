@@ -35,7 +35,7 @@ struct probe {
     const char *host;                   /* what the configuration says instead; NULL: nothing */
     struct {
         struct location location;
-        char redirect[LOCATION_MOST_PATH + 1];
+        char redirect[PROBE_MOST_ANSWER + 1];
         int status; /* 0: not known yet */
         unsigned redirects;
     } http;

@@ -164,14 +164,16 @@ def test_no_connection_fails_while_the_zone_changes_under_load(names, plain, who
             except OSError as error:
                 failures.append(error)
 
-    threads = [threading.Thread(target=load) for _ in range(4)]
+    threads = [threading.Thread(target=load, daemon=True) for _ in range(4)]
     for thread in threads:
         thread.start()
-    for number in range(4, 8):
-        server.change({"a.test": [f"127.0.0.{number}", f"127.0.0.{number + 1}"]})
-        eventually(lambda: endpoints(proxy) == [f"127.0.0.{number}", f"127.0.0.{number + 1}"], timeout=5, what="the change")
-    eventually(lambda: "127.0.0.8" in seen, what="the last address is asked")
-    stop.set()
+    try:
+        for number in range(4, 8):
+            server.change({"a.test": [f"127.0.0.{number}", f"127.0.0.{number + 1}"]})
+            eventually(lambda: endpoints(proxy) == [f"127.0.0.{number}", f"127.0.0.{number + 1}"], timeout=5, what="the change")
+        eventually(lambda: "127.0.0.8" in seen, what="the last address is asked")
+    finally:
+        stop.set()
     for thread in threads:
         thread.join()
     assert not failures and "" not in seen

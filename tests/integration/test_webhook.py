@@ -249,8 +249,10 @@ def test_health_and_metrics(webhook):
     assert values['outrigger_inject_certificate_loads_total{result="ok"}'] == 1
     assert 86400 < values["outrigger_inject_certificate_expiry_timestamp_seconds"] - time.time() <= 2 * 86400
     with open(f"{ROOT}/deploy/prometheus/injector_rules.yaml", encoding="utf-8") as file:
-        asked = set(re.findall(r"\boutrigger_\w+", file.read()))
+        rules = file.read()
+    asked, results = set(re.findall(r"\boutrigger_\w+", rules)), set("|".join(re.findall(r'result=~?"([^"]+)"', rules)).split("|"))
     assert asked and asked <= {name.split("{")[0] for name in values}
+    assert results == {"failed", "refused", "error"} and results <= set(re.findall(r'result="(\w+)"', "\n".join(values)))
 
 
 def test_connections_are_kept_and_stay_with_their_certificate(webhook):
