@@ -111,7 +111,7 @@ def test_limit_holds_under_a_storm(serve, plain):
                 client.sendall(b"hello")
                 results.append(ending(client))
 
-    threads = [threading.Thread(target=ask) for _ in range(30)]
+    threads = [threading.Thread(target=ask, daemon=True) for _ in range(30)]
     for thread in threads:
         thread.start()
     for thread in threads:

@@ -313,7 +313,7 @@ def test_drain_takes_what_waits_in_the_backlog(serve, plain):
     def ask():
         results.append(outcome(port, b"in time"))
 
-    threads = [threading.Thread(target=ask) for _ in range(50)]
+    threads = [threading.Thread(target=ask, daemon=True) for _ in range(50)]
     with stopped(proxy.pid):
         for thread in threads:
             thread.start()

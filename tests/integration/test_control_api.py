@@ -321,7 +321,7 @@ def test_nobody_keeps_others_out_of_the_control_socket(plain, serve):
             except OSError:
                 time.sleep(0.001)
 
-    flooders = [threading.Thread(target=flood) for _ in range(2)]
+    flooders = [threading.Thread(target=flood, daemon=True) for _ in range(2)]
     for flooder in flooders:
         flooder.start()
     try:

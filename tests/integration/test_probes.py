@@ -366,7 +366,7 @@ def test_others_that_ask_all_the_time_do_not_make_the_app_ill(proxy):
                 except OSError:
                     pass
 
-    threads = [threading.Thread(target=flood) for _ in range(3)]
+    threads = [threading.Thread(target=flood, daemon=True) for _ in range(3)]
     for thread in threads:
         thread.start()
     answers = [made.ask("a") for _ in range(8)]

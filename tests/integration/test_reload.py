@@ -449,7 +449,7 @@ def test_a_directory_that_is_never_quiet_does_not_hold_it_up(standing, serve):
             with open(os.path.join(it.proxy.directory, "state"), "w", encoding="ascii") as file:
                 file.write("x")
 
-    scribbler = threading.Thread(target=scribble)
+    scribbler = threading.Thread(target=scribble, daemon=True)
     scribbler.start()
     try:
         it.proxy.write({**it.config, "clusters": [it.cluster("test", [other.port])]})

@@ -241,7 +241,7 @@ def test_upstream_killed_under_load_fails_only_what_was_in_flight(serve, plain):
             except OSError:
                 results.append((time.monotonic(), False))
 
-    threads = [threading.Thread(target=load) for _ in range(8)]
+    threads = [threading.Thread(target=load, daemon=True) for _ in range(8)]
     for thread in threads:
         thread.start()
     time.sleep(0.5)

@@ -74,7 +74,7 @@ def busy(serve, start):
             with connect_late(users) as client:
                 ending(client)
             time.sleep(0.02)
-    thread = threading.Thread(target=load)
+    thread = threading.Thread(target=load, daemon=True)
     thread.start()
     yield proxy, orders, users
     ends.set()

@@ -275,7 +275,7 @@ def test_connections_are_kept_and_stay_with_their_certificate(webhook):
             except OSError as error:
                 failed.append(error)
 
-    thread = threading.Thread(target=load)
+    thread = threading.Thread(target=load, daemon=True)
     thread.start()
     for kind in ("crt", "key"):
         os.symlink(f"two.{kind}", hook.directory / f"new.{kind}")
@@ -349,7 +349,7 @@ def test_a_rollout_asks_all_at_once(webhook):
         except (OSError, http.client.HTTPException, AssertionError) as error:
             failed.append(error)
 
-    threads = [threading.Thread(target=load) for _ in range(200)]
+    threads = [threading.Thread(target=load, daemon=True) for _ in range(200)]
     for thread in threads:
         thread.start()
     for thread in threads:

@@ -211,7 +211,7 @@ def test_its_certificate_changes_while_pods_are_made(cluster, installed):
             done = create(cluster, "shop", pod("load"), "--dry-run=server", "-o", "name", check=False)
             (made if done.returncode == 0 else failed).append(done.stderr)
 
-    threads = [threading.Thread(target=load) for _ in range(1)]
+    threads = [threading.Thread(target=load, daemon=True) for _ in range(1)]
     for thread in threads:
         thread.start()
     secret = cluster.get("-n", SYSTEM, "secret", "outrigger-injector-tls")

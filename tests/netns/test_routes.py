@@ -255,7 +255,7 @@ def test_routes_that_change_under_load_lose_no_connection(routed, names):
                 if got != ("pg" if host == "203.0.113.1" else "block"):
                     wrong.append(got)
 
-    threads = [threading.Thread(target=load) for _ in range(4)]
+    threads = [threading.Thread(target=load, daemon=True) for _ in range(4)]
     for thread in threads:
         thread.start()
     for i in range(2, 12):
