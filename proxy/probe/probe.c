@@ -74,7 +74,7 @@ static void on_stream_event(struct bufferevent *stream, short what, void *argume
 {
     struct probe *probe = argument;
     int error = EVUTIL_SOCKET_ERROR();
-    unsigned long tls_error = probe->is_tls ? bufferevent_get_openssl_error(stream) : 0;
+    unsigned long tls_error = probe->http.location.is_tls ? bufferevent_get_openssl_error(stream) : 0;
 
     if (what & BEV_EVENT_CONNECTED)
         probe->protocol->begin(probe);
@@ -114,7 +114,7 @@ static struct bufferevent *open_stream(struct probe *probe)
     char name[256];
     SSL *ssl;
 
-    if (!probe->is_tls)
+    if (!probe->http.location.is_tls)
         return bufferevent_socket_new(probe->base, probe->fd, BEV_OPT_CLOSE_ON_FREE);
     ssl = tls_of(probe) ? SSL_new(tls_of(probe)) : NULL;
     if (ssl && server_name(probe->host, name))
@@ -153,7 +153,7 @@ static void on_connected(evutil_socket_t fd, short what, void *argument)
     bufferevent_setcb(probe->stream, on_readable, NULL, on_stream_event, probe);
     bufferevent_setwatermark(probe->stream, EV_READ, 0, PROBE_MOST_ANSWER);
     bufferevent_enable(probe->stream, EV_READ | EV_WRITE);
-    if (!probe->is_tls)
+    if (!probe->http.location.is_tls)
         probe->protocol->begin(probe);
 }
 
@@ -167,6 +167,18 @@ void probe_connect(struct probe *probe)
     event_assign(&probe->connecting, probe->base, probe->error < 0 ? -1 : probe->fd, EV_WRITE, on_connected, probe);
     if (probe->error < 0 || event_add(&probe->connecting, NULL) < 0)
         event_active(&probe->connecting, EV_WRITE, 0);
+}
+
+static void set_out(const struct probe_question *question, struct location *location)
+{
+    const struct sockaddr *address = &question->address.any;
+    char host[SOCKADDR_TEXT_SIZE];
+
+    location->is_tls = question->config->scheme == PROBE_SCHEME_HTTPS;
+    location->port = sockaddr_port(address);
+    snprintf(location->host, sizeof location->host, address->sa_family == AF_INET6 ? "[%s]" : "%s",
+             sockaddr_format_host(address, host));
+    snprintf(location->path, sizeof location->path, "%s", question->config->path);
 }
 
 int probe_begin(struct event_base *base, const struct probe_question *question, probe_done *done, void *owner,
@@ -188,7 +200,8 @@ int probe_begin(struct event_base *base, const struct probe_question *question, 
     probe->fd = -1;
     sockaddr_format(&question->address.any, probe->authority);
     probe->host = question->config->host;
-    probe->is_tls = question->config->type == PROBE_HTTP && question->config->scheme == PROBE_SCHEME_HTTPS;
+    if (question->config->type == PROBE_HTTP)
+        set_out(question, &probe->http.location);
     evtimer_assign(&probe->timer, base, on_timeout, probe);
     evtimer_assign(&probe->connecting, base, on_connected, probe);
     if (evtimer_add(&probe->timer, &timeout) < 0) {

@@ -19,26 +19,11 @@ static bool has_header(const struct probe_config *config, const char *name)
     return false;
 }
 
-static void set_out(struct probe *probe)
-{
-    struct location *location = &probe->http.location;
-    const struct sockaddr *address = &probe->own.address.any;
-    char host[SOCKADDR_TEXT_SIZE];
-
-    location->is_tls = probe->is_tls;
-    location->port = sockaddr_port(address);
-    snprintf(location->host, sizeof location->host, address->sa_family == AF_INET6 ? "[%s]" : "%s",
-             sockaddr_format_host(address, host));
-    snprintf(location->path, sizeof location->path, "%s", probe->own.config->path);
-}
-
 static void begin(struct probe *probe)
 {
     const struct probe_config *config = probe->own.config;
     struct evbuffer *output = bufferevent_get_output(probe->stream);
 
-    if (probe->http.redirects == 0)
-        set_out(probe);
     probe->http.status = 0;
     probe->http.redirect[0] = '\0';
     evbuffer_add_printf(output, "GET %s HTTP/1.1\r\nHost: %s\r\nConnection: close\r\n", probe->http.location.path,
@@ -61,12 +46,9 @@ static bool is_redirect(int status)
 /* The host that the location names goes into the request; nobody else's name does any more. */
 static void change_authority(struct probe *probe)
 {
-    const struct location *location = &probe->http.location;
-
-    sockaddr_set_port(&probe->own.address.any, location->port);
+    sockaddr_set_port(&probe->own.address.any, probe->http.location.port);
     sockaddr_format(&probe->own.address.any, probe->authority);
     probe->host = NULL;
-    probe->is_tls = location->is_tls;
 }
 
 static void redirect(struct probe *probe)

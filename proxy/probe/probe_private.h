@@ -30,11 +30,10 @@ struct probe {
     struct bufferevent *stream;
     probe_done *done;
     void *owner;
-    bool is_tls;
     char authority[SOCKADDR_TEXT_SIZE]; /* of the app's address */
     const char *host;                   /* what the configuration says instead; NULL: nothing */
     struct {
-        struct location location;
+        struct location location; /* where it asks; of other protocols not TLS, and no more */
         char redirect[PROBE_MOST_ANSWER + 1];
         int status; /* 0: not known yet */
         unsigned redirects;
