@@ -22,37 +22,11 @@ static bool is_word(const char *text)
     return text[0] != '\0' && !strpbrk(text, " \t\r\n");
 }
 
-static bool is_bool(const char *text)
-{
-    return strcmp(text, "true") == 0 || strcmp(text, "false") == 0;
-}
-
-static bool is_sidecar(const char *text)
-{
-    return strcmp(text, "native") == 0 || strcmp(text, "ordinary") == 0;
-}
-
-static bool is_tls_mode(const char *text)
-{
-    return strcmp(text, "disabled") == 0 || strcmp(text, "permissive") == 0 || strcmp(text, "strict") == 0;
-}
-
-static bool is_mode(const char *text)
-{
-    return strcmp(text, "redirect") == 0 || strcmp(text, "tproxy") == 0;
-}
-
 static bool is_duration(const char *text)
 {
     uint64_t ms;
 
     return units_parse_duration(text, &ms) == 0 && ms <= 3600000;
-}
-
-static bool is_level(const char *text)
-{
-    return strcmp(text, "error") == 0 || strcmp(text, "warning") == 0 || strcmp(text, "info") == 0 ||
-           strcmp(text, "debug") == 0;
 }
 
 bool annotation_value_quantity(const char *text, double *ret_milli)
@@ -137,27 +111,6 @@ static bool is_interface(const char *word)
     return word[length] == '\0' || ((word[length] == '*' || word[length] == '+') && word[length + 1] == '\0');
 }
 
-static bool are_cidrs(const char *text)
-{
-    return is_list(text, is_cidr);
-}
-
-static bool are_ports(const char *text)
-{
-    return is_list(text, is_port);
-}
-
-/* What is included may be everything. */
-static bool are_cidrs_or_all(const char *text)
-{
-    return strcmp(text, "*") == 0 || are_cidrs(text);
-}
-
-static bool are_ports_or_all(const char *text)
-{
-    return strcmp(text, "*") == 0 || are_ports(text);
-}
-
 /* An object's name (RFC 1123). */
 static bool is_name(const char *text)
 {
@@ -166,39 +119,57 @@ static bool is_name(const char *text)
     return length > 0 && length <= 253 && strspn(text, "abcdefghijklmnopqrstuvwxyz0123456789-.") == length;
 }
 
-static bool are_interfaces(const char *text)
+/* Whether it is one of the words that `allowed` has with commas between them. */
+static bool is_one_of(const char *text, const char *allowed)
 {
-    return is_list(text, is_interface);
+    size_t length = strlen(text);
+
+    for (const char *word = allowed; word; word = strchr(word, ',')) {
+        word += strspn(word, ", ");
+        if (length > 0 && strcspn(word, ",") == length && strncmp(word, text, length) == 0)
+            return true;
+    }
+    return false;
 }
 
+/* Neither `fits` nor `each`: one of the words that are allowed. */
 static const struct {
     bool (*fits)(const char *text);
+    bool (*each)(const char *word); /* of a list */
+    bool may_be_all;                /* or `*` */
     const char *allowed;
 } kinds[] = {
-    [ANNOTATES_BOOL] = { is_bool, "true, false" },
-    [ANNOTATES_SIDECAR] = { is_sidecar, "native, ordinary" },
-    [ANNOTATES_IMAGE] = { is_word, "an image" },
-    [ANNOTATES_CONFIGURATION] = { is_any, "a configuration, as in docs/configuration.md" },
-    [ANNOTATES_CONFIG_MAP] = { is_name, "the name of a ConfigMap with the key outrigger.yaml" },
-    [ANNOTATES_LOG_LEVEL] = { is_level, "error, warning, info, debug" },
-    [ANNOTATES_SECRET] = { is_name, "the name of a Secret with tls.crt, tls.key and ca.crt" },
-    [ANNOTATES_CSI_DRIVER] = { is_name, "the name of a CSI driver, such as spiffe.csi.cert-manager.io" },
-    [ANNOTATES_TLS_MODE] = { is_tls_mode, "disabled, permissive, strict" },
-    [ANNOTATES_DURATION] = { is_duration, "a duration up to 1h, such as 5s or 500ms" },
-    [ANNOTATES_QUANTITY] = { is_quantity, "a number with m, k, M, G, Ki, Mi or Gi, such as 100m or 64Mi" },
-    [ANNOTATES_MODE] = { is_mode, "redirect, tproxy" },
-    [ANNOTATES_CIDRS_OR_ALL] = { are_cidrs_or_all,
-                                 "blocks with commas between them, such as 10.0.0.0/8,fd00::/8, or *" },
-    [ANNOTATES_CIDRS] = { are_cidrs, "blocks with commas between them, such as 10.0.0.0/8,fd00::/8" },
-    [ANNOTATES_PORTS_OR_ALL] = { are_ports_or_all,
-                                 "ports and ranges with commas between them, such as 80,8000-8010, or *" },
-    [ANNOTATES_PORTS] = { are_ports, "ports and ranges with commas between them, such as 80,8000-8010" },
-    [ANNOTATES_INTERFACES] = { are_interfaces, "names of interfaces with commas between them" },
+    [ANNOTATES_BOOL] = { .allowed = "true, false" },
+    [ANNOTATES_SIDECAR] = { .allowed = "native, ordinary" },
+    [ANNOTATES_LOG_LEVEL] = { .allowed = "error, warning, info, debug" },
+    [ANNOTATES_TLS_MODE] = { .allowed = "disabled, permissive, strict" },
+    [ANNOTATES_MODE] = { .allowed = "redirect, tproxy" },
+    [ANNOTATES_IMAGE] = { is_word, .allowed = "an image" },
+    [ANNOTATES_CONFIGURATION] = { is_any, .allowed = "a configuration, as in docs/configuration.md" },
+    [ANNOTATES_CONFIG_MAP] = { is_name, .allowed = "the name of a ConfigMap with the key outrigger.yaml" },
+    [ANNOTATES_SECRET] = { is_name, .allowed = "the name of a Secret with tls.crt, tls.key and ca.crt" },
+    [ANNOTATES_CSI_DRIVER] = { is_name, .allowed = "the name of a CSI driver, such as spiffe.csi.cert-manager.io" },
+    [ANNOTATES_DURATION] = { is_duration, .allowed = "a duration up to 1h, such as 5s or 500ms" },
+    [ANNOTATES_QUANTITY] = { is_quantity, .allowed = "a number with m, k, M, G, Ki, Mi or Gi, such as 100m or 64Mi" },
+    [ANNOTATES_CIDRS_OR_ALL] = { .each = is_cidr,
+                                 .may_be_all = true,
+                                 .allowed = "blocks with commas between them, such as 10.0.0.0/8,fd00::/8, or *" },
+    [ANNOTATES_CIDRS] = { .each = is_cidr, .allowed = "blocks with commas between them, such as 10.0.0.0/8,fd00::/8" },
+    [ANNOTATES_PORTS_OR_ALL] = { .each = is_port,
+                                 .may_be_all = true,
+                                 .allowed = "ports and ranges with commas between them, such as 80,8000-8010, or *" },
+    [ANNOTATES_PORTS] = { .each = is_port,
+                          .allowed = "ports and ranges with commas between them, such as 80,8000-8010" },
+    [ANNOTATES_INTERFACES] = { .each = is_interface, .allowed = "names of interfaces with commas between them" },
 };
 
 bool annotation_value_fits(enum annotation_value value, const char *text)
 {
-    return kinds[value].fits(text);
+    if (kinds[value].may_be_all && strcmp(text, "*") == 0)
+        return true;
+    if (kinds[value].each)
+        return is_list(text, kinds[value].each);
+    return kinds[value].fits ? kinds[value].fits(text) : is_one_of(text, kinds[value].allowed);
 }
 
 const char *annotation_value_allowed(enum annotation_value value)
