@@ -25,13 +25,6 @@ static bool found(char reason[POD_WORDS_SIZE], const char *format, ...)
     return true;
 }
 
-static const char *name_of(const struct value *container)
-{
-    const char *name = value_get_text(container, "name");
-
-    return name ? name : "?";
-}
-
 /* What it stands for is not known here. */
 static bool has_merge_key(const struct value *spec, char reason[POD_WORDS_SIZE])
 {
@@ -89,17 +82,11 @@ static bool has_our_volume(const struct value *spec, char reason[POD_WORDS_SIZE]
     return false;
 }
 
-/* What runs as the proxy is never captured: it would be past the mesh. */
-static bool is_proxy_for_rules(const struct value *security)
-{
-    return value_is(security, "runAsUser", PART_UID) || value_is(security, "runAsGroup", PART_UID);
-}
-
 static bool has_proxy_ids(const struct value *spec, char reason[POD_WORDS_SIZE])
 {
     const struct value *security = value_get(spec, "securityContext"),
                        *groups = value_get(security, "supplementalGroups");
-    bool is_taken = is_proxy_for_rules(security) || value_is(security, "fsGroup", PART_UID);
+    bool is_taken = part_runs_as_proxy(security) || value_is(security, "fsGroup", PART_UID);
 
     for (size_t i = 0; groups && i < groups->count; i++)
         is_taken |= groups->items[i]->kind == VALUE_SCALAR && strcmp(groups->items[i]->text, PART_UID) == 0;
@@ -107,18 +94,20 @@ static bool has_proxy_ids(const struct value *spec, char reason[POD_WORDS_SIZE])
                                      "connections would go past the mesh; choose another");
 }
 
+/* Each has a name: has_odd_names(). */
 static bool is_in_the_way(const struct value *container, bool may_go_past, char reason[POD_WORDS_SIZE])
 {
     const struct value *ports = value_get(container, "ports");
+    const char *name = value_get_text(container, "name");
 
-    if (value_is(container, "name", PART_PROXY) || value_is(container, "name", PART_INIT))
+    if (strcmp(name, PART_PROXY) == 0 || strcmp(name, PART_INIT) == 0)
         return found(reason, "there is a container %.63s that outrigger-inject has not made; choose another name",
-                     name_of(container));
-    if (is_proxy_for_rules(value_get(container, "securityContext")) && !may_go_past)
+                     name);
+    if (part_runs_as_proxy(value_get(container, "securityContext")) && !may_go_past)
         return found(reason,
                      "container %.63s runs as uid or gid " PART_UID ", which is the proxy's: its connections "
                      "would go past the mesh; choose another",
-                     name_of(container));
+                     name);
     for (size_t i = 0; ports && i < ports->count; i++) {
         const char *port = value_get_text(ports->items[i], "containerPort");
 
@@ -126,7 +115,7 @@ static bool is_in_the_way(const struct value *container, bool may_go_past, char 
             return found(reason,
                          "container %.63s listens on port %.16s, which the proxy needs (15000, 15001, 15006, "
                          "15021)",
-                         name_of(container), port);
+                         name, port);
     }
     return false;
 }

@@ -19,6 +19,11 @@ bool part_is_proxy_port(unsigned port)
     return port == 15000 || port == 15001 || port == 15006 || port == 15021;
 }
 
+bool part_runs_as_proxy(const struct value *security)
+{
+    return value_is(security, "runAsUser", PART_UID) || value_is(security, "runAsGroup", PART_UID);
+}
+
 /* Builds maps and lists; once something failed it goes on without effect, and the whole is NULL at the end. */
 struct build {
     struct arena *arena;

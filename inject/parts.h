@@ -14,6 +14,9 @@
 /* What the proxy listens on. */
 bool part_is_proxy_port(unsigned port);
 
+/* What runs as the proxy is never captured: it would be past the mesh. `security` is a securityContext, or NULL. */
+bool part_runs_as_proxy(const struct value *security);
+
 struct part_choice {
     const char *image;
     bool is_native;

@@ -72,9 +72,7 @@ static bool has_captured_init_containers(const struct value *spec)
     const struct value *list = value_get(spec, "initContainers");
 
     for (size_t i = 0; list && i < list->count; i++) {
-        const struct value *security = value_get(list->items[i], "securityContext");
-
-        if (!value_is(security, "runAsUser", PART_UID) && !value_is(security, "runAsGroup", PART_UID))
+        if (!part_runs_as_proxy(value_get(list->items[i], "securityContext")))
             return true;
     }
     return false;
