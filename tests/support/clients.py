@@ -1,6 +1,7 @@
 """Connections to a proxy, and what can be seen of their endings."""
 
 import errno
+import os
 import select
 import socket
 import struct
@@ -11,24 +12,39 @@ from .servers import receive_all
 
 
 def connect(port, host="127.0.0.1", timeout=10, receive_buffer=None):
+    """
+    A connection that was made, though it may be cut by now: whoever uses it sees that. An ordinary connect() reports a reset
+    that follows at once as its own failure, and what came before the reset can no longer be told.
+    """
     connection = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
-    connection.settimeout(timeout)
+    connection.setblocking(False)
     if receive_buffer:
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
-    connection.connect((host, port))
+    problem = connection.connect_ex((host, port))
+    if problem == errno.EINPROGRESS:
+        problem = _never_made(connection, timeout)
+    if problem:
+        connection.close()
+        raise OSError(problem, os.strerror(problem))
+    connection.settimeout(timeout)
     return connection
 
 
+def _never_made(connection, timeout):
+    """What is wrong with a connection that nobody answered with SYN-ACK: then, and only then, there is no round trip time."""
+    poll = select.poll()
+    poll.register(connection, select.POLLOUT)
+    if not (events := poll.poll(timeout * 1000)):
+        return errno.ETIMEDOUT
+    (_number, event), = events
+    tcpi_rtt, = struct.unpack_from("I", connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 104), 68)
+    return 0 if tcpi_rtt or not event & select.POLLERR else connection.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+
+
 def connect_late(port, timeout=10):
-    """
-    As a client that looks at its connection only later: connects without waiting. A connect() that waits reports a reset that
-    follows at once as its own failure, and what came before the reset can no longer be told.
-    """
-    connection = socket.socket()
-    connection.setblocking(False)
-    connection.connect_ex(("127.0.0.1", port))
+    """As a client that looks at its connection only when there is something to see: bytes, an end, or a reset."""
+    connection = connect(port, timeout=timeout)
     select.select([connection], [], [], timeout)
-    connection.settimeout(timeout)
     return connection
 
 
