@@ -166,22 +166,32 @@ static void cut_by_fault(struct conn *conn, struct side *side, uint64_t now_ms)
 }
 
 /*
- * Passes on the orderly end of a direction whose queue is empty. Returns 0 or a negative errno of the sink. TLS may owe
- * its end: then it is passed on once that was sent.
+ * Passes on the orderly end of a direction whose queue is empty; `by_closing`: it is left to close(), unless the sink
+ * was cut meanwhile. Returns 0 or a negative errno of the sink. TLS may owe its end: then it is passed on once that was
+ * sent.
  */
-static int pass_end(struct conn_direction *direction, struct side *sink)
+static int pass_end(struct conn_direction *direction, struct side *sink, bool by_closing)
 {
     int r;
 
     if (direction->flow != FLOW_ENDING || !chunk_queue_is_empty(&direction->pump.queue))
         return 0;
-    r = sink->transport.ops->shut_write(&sink->transport);
+    r = by_closing ? sink->transport.ops->cut_error(&sink->transport)
+                   : sink->transport.ops->shut_write(&sink->transport);
     if (r == -EAGAIN)
         return 0;
     if (r < 0)
         return r;
     direction->flow = FLOW_ENDED;
     return 0;
+}
+
+/* The orderly end of the direction needs nothing any more than that `sink` is closed. */
+static bool ends_with_close(const struct conn_direction *direction, const struct side *sink)
+{
+    return direction->flow == FLOW_ENDED ||
+           (direction->flow == FLOW_ENDING && chunk_queue_is_empty(&direction->pump.queue) &&
+            transport_close_finishes(&sink->transport));
 }
 
 static bool is_open_and_idle(const struct conn_direction *direction)
@@ -204,6 +214,8 @@ static bool is_settled(const struct conn *conn)
 /* After every turn: passes on endings, moves the state, and asks for the events that the new state needs. */
 static void settle(struct conn *conn, uint64_t now_ms)
 {
+    bool by_closing;
+
     if (is_settled(conn))
         return;
     if (conn->state == CONN_CUTTING) {
@@ -212,11 +224,14 @@ static void settle(struct conn *conn, uint64_t now_ms)
     }
     if (conn->state == CONN_AWAITING_REPLY)
         leave_awaiting_reply(conn, now_ms);
-    if (pass_end(&conn->to_upstream, &conn->upstream) < 0) {
+    /* The last end is passed on by conn_end(), which counts it before anybody sees it. */
+    by_closing = ends_with_close(&conn->to_upstream, &conn->upstream) &&
+                 ends_with_close(&conn->to_client, &conn->client);
+    if (pass_end(&conn->to_upstream, &conn->upstream, by_closing) < 0) {
         cut(conn, &conn->upstream, -ECONNRESET, false, now_ms);
         return;
     }
-    if (pass_end(&conn->to_client, &conn->client) < 0) {
+    if (pass_end(&conn->to_client, &conn->client, by_closing) < 0) {
         cut(conn, &conn->client, -ECONNRESET, false, now_ms);
         return;
     }

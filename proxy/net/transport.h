@@ -106,6 +106,12 @@ int transport_set_interest(struct transport *transport, enum transport_interest 
 /* Does nothing when it is not open. */
 void transport_close(struct transport *transport, enum transport_closing how);
 
+/* close(TRANSPORT_CLOSE) alone sends the orderly end. TLS sends close_notify before. */
+static inline bool transport_close_finishes(const struct transport *transport)
+{
+    return !transport->carrier;
+}
+
 static inline bool transport_is_open(const struct transport *transport)
 {
     return transport->ops != NULL;

@@ -9,8 +9,10 @@ import time
 import pytest
 
 from tests.support.clients import connect, ending, exchange, linger_zero, outcome, pattern
+from tests.support.injection import Injection
 from tests.support.processes import eventually
 from tests.support.servers import echo, free_port, receive_all, reset
+from tests.support.stopped_thread import threads_of
 
 
 def test_server_first_banner_arrives_without_a_client_byte(serve, plain):
@@ -302,6 +304,24 @@ def test_client_that_closes_without_a_byte_leaks_no_upstream(serve, plain):
     traffic = proxy.traffic("test", "listener")
     assert traffic["ended"] == {"completed": 20}
     assert traffic["bytes_from_client"] == traffic["bytes_from_upstream"] == 0
+
+
+@pytest.mark.parametrize("first", ["client", "upstream"])
+def test_an_orderly_end_is_counted_before_anybody_sees_it(serve, plain, first):
+    """Regression: the last FIN was sent before the connection was in the account, and by a system call of its own."""
+    seen = threading.Event()
+    server = serve(lambda connection: (first == "upstream" and connection.shutdown(socket.SHUT_WR), receive_all(connection),
+                                       seen.set(), connection.close()))
+    proxy, port = plain([server.port], workers=1)
+    worker = threads_of(proxy.pid)[-1]
+    with Injection(worker, "shutdown,close:delay_exit=200000", one_thread=True), connect(port) as client:
+        if first == "client":
+            client.shutdown(socket.SHUT_WR)
+        assert receive_all(client) == b""
+        if first == "upstream":
+            client.shutdown(socket.SHUT_WR)
+            assert seen.wait(5)
+        assert proxy.ended("test") == {"completed": 1}
 
 
 def test_client_cut_while_connecting_cancels_the_attempt(plain):
