@@ -391,21 +391,26 @@ def test_logrotate_loses_nothing(serve, plain, tmp_path):
 
 
 def test_a_reload_changes_sinks_and_loses_no_line(serve, plain, tmp_path):
-    first, second = tmp_path / "first.log", tmp_path / "second.log"
+    """The new ones have lines soon; until then the old ones have them, and none is written twice."""
+    files = first, second = tmp_path / "first.log", tmp_path / "second.log"
     proxy, port = plain([serve(echo).port], access_log={"filter": "all", "sinks": [{"type": "file", "path": str(first)}]})
     with open(proxy.config_path, encoding="utf-8") as file:
         config = yaml.safe_load(file)
-    total = 0
-    for sinks in ([first, second], [second], [first]):
+
+    def ids(path):
+        return [json.loads(line)["id"] for line in path.read_text().splitlines()] if path.exists() else []
+
+    for rounds, sinks in enumerate((files, [second], [first]), 1):
         for _ in range(20):
             exchange(port, b"x")
+        eventually(lambda: len({*ids(first), *ids(second)}) == 20 * rounds, what="every line")
         config["access_log"]["sinks"] = [{"type": "file", "path": str(path)} for path in sinks]
-        eventually(lambda: sum(path.exists() and path.read_text().count("\n") for path in (first, second)) >= 20, what="lines")
         assert proxy.reload(config)[0] == 200
-        total += 20
     exchange(port, b"x")
-    eventually(lambda: first.read_text().count("\n") >= 41, what="the first file's lines")
-    assert first.read_text().count("\n") == 41 and second.read_text().count("\n") == 40
+    eventually(lambda: len({*ids(first), *ids(second)}) == 61, what="every line")
+    assert all(len(ids(path)) == len(set(ids(path))) for path in files)
+    in_first, in_second = set(ids(first)), set(ids(second))
+    assert in_first - in_second and in_second - in_first and in_first & in_second
 
 
 def test_endings_that_were_not_meant_are_remembered(serve, plain):
