@@ -348,7 +348,7 @@ static int keep_defaults(struct decode *decode, struct config *config)
 }
 
 /* What holds for the clients of each inbound cluster; nobody can speak TLS to who has no identity. */
-static void resolve_client_tls(struct config *config)
+static void resolve_clients(struct config *config)
 {
     struct inbound_tls_config inherited = config->intercept.inbound.tls;
 
@@ -360,6 +360,7 @@ static void resolve_client_tls(struct config *config)
         struct inbound_port_config *entry = &config->intercept.inbound.ports.items[i];
         struct inbound_tls_config *own = &entry->cluster.client_tls;
 
+        entry->cluster.client_limits = entry->limits;
         *own = inherited;
         if (entry->tls.mode != INBOUND_TLS_INHERIT)
             own->mode = entry->tls.mode;
@@ -405,7 +406,7 @@ int config_decode(const struct node *root, struct config *config, struct report 
     if (r == 0)
         r = name_inbound_clusters(&decode, &config->intercept);
     if (r == 0)
-        resolve_client_tls(config);
+        resolve_clients(config);
     strbuf_done(&decode.path);
     return r;
 }

@@ -183,7 +183,8 @@ struct control_config {
 };
 
 struct limits_config {
-    uint64_t max_connections; /* CONFIG_AUTO: from the descriptors at hand */
+    uint64_t max_connections;                         /* CONFIG_AUTO: from the descriptors at hand */
+    uint64_t max_connections_per_source, accept_rate; /* of inbound and plain listeners */
     uint64_t buffer_memory_bytes;
     uint64_t buffer_per_connection_bytes; /* each direction */
     uint64_t tls_handshakes;              /* of clients, at one time */
@@ -285,6 +286,11 @@ struct inbound_tls_config {
     uint64_t detect_ms, handshake_timeout_ms;
 };
 
+/* Of an inbound port. */
+struct client_limits_config {
+    uint64_t max_connections, max_connections_per_source;
+};
+
 struct endpoint_config {
     struct host_address at;
     uint64_t weight, priority;
@@ -314,6 +320,7 @@ struct cluster_config {
     uint64_t proxy_protocol_identity; /* and the identity that the client has proven */
     struct upstream_tls_config tls;
     struct inbound_tls_config client_tls; /* of inbound clusters: what holds for their ports; no keys of the cluster */
+    struct client_limits_config client_limits; /* the same */
     struct faults_config faults;
 };
 
@@ -341,6 +348,7 @@ struct inbound_port_config {
     struct {
         uint64_t mode, detect_ms; /* INBOUND_TLS_INHERIT, CONFIG_AUTO: those of intercept.inbound.tls */
     } tls;
+    struct client_limits_config limits;
     struct cluster_config cluster;
 };
 

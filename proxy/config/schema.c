@@ -116,6 +116,22 @@ static const struct field limits_fields[] = {
       .keyword = "auto",
       .reload = RELOAD_AT_ONCE,
       .doc = "Accepted client connections at one time. `auto`: half of the descriptors, less a reserve." },
+    { .key = "max_connections_per_source",
+      .type = FIELD_NUMBER,
+      .offset = offsetof(struct limits_config, max_connections_per_source),
+      .max = 10000000,
+      .reload = RELOAD_NEW_CONNECTIONS,
+      .doc = "Connections of inbound and plain listeners at one time from one address, over all of them; 0: no limit. "
+             "With "
+             "`accept_proxy_protocol` it is the address that the header tells. Further ones are reset." },
+    { .key = "accept_rate",
+      .type = FIELD_NUMBER,
+      .offset = offsetof(struct limits_config, accept_rate),
+      .max = 1000000,
+      .reload = RELOAD_AT_ONCE,
+      .doc = "Connections that inbound and plain listeners accept a second, all together; 0: no limit. Further ones "
+             "wait in the "
+             "kernel's queue. After a pause, a tenth of a second's worth comes at once." },
     { .key = "buffer_memory",
       .type = FIELD_SIZE,
       .offset = offsetof(struct limits_config, buffer_memory_bytes),
@@ -209,6 +225,23 @@ static const struct field port_tls_fields[] = {
 };
 static const struct section port_tls_section = { FIELDS(port_tls_fields) };
 
+static const struct field client_limits_fields[] = {
+    { .key = "max_connections",
+      .type = FIELD_NUMBER,
+      .offset = offsetof(struct client_limits_config, max_connections),
+      .max = 10000000,
+      .reload = RELOAD_NEW_CONNECTIONS,
+      .doc = "Clients at one time, all together; 0: no limit. Further ones are reset; those beyond "
+             "`cluster.circuit_breaker.max_connections` wait." },
+    { .key = "max_connections_per_source",
+      .type = FIELD_NUMBER,
+      .offset = offsetof(struct client_limits_config, max_connections_per_source),
+      .max = 10000000,
+      .reload = RELOAD_NEW_CONNECTIONS,
+      .doc = "The same from one address. `limits.max_connections_per_source` holds besides." },
+};
+static const struct section client_limits_section = { FIELDS(client_limits_fields) };
+
 static const struct field inbound_port_fields[] = {
     { .key = "ports",
       .type = FIELD_PORTS,
@@ -223,6 +256,11 @@ static const struct field inbound_port_fields[] = {
       .offset = offsetof(struct inbound_port_config, tls),
       .section = &port_tls_section,
       .doc = "What their clients may speak." },
+    { .key = "limits",
+      .type = FIELD_SECTION,
+      .offset = offsetof(struct inbound_port_config, limits),
+      .section = &client_limits_section,
+      .doc = "How many clients they may have." },
     { .key = "cluster",
       .type = FIELD_SECTION,
       .offset = offsetof(struct inbound_port_config, cluster),

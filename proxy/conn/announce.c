@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <sys/socket.h>
 
+#include "proxy/conn/admission.h"
 #include "proxy/conn/conn.h"
 #include "proxy/conn/connect.h"
 #include "proxy/conn/secure.h"
@@ -71,7 +72,7 @@ void announce_on_client(struct conn *conn, short what)
     transport_set_interest(&conn->client.transport, TRANSPORT_NOTHING);
     if (take(conn, &header) < 0)
         conn_end(conn, END_NO_MEMORY);
-    else
+    else if (admission_begin(conn))
         connect_begin(conn);
 }
 

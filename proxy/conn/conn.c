@@ -8,6 +8,7 @@
 
 #include "base/clock.h"
 #include "base/macros.h"
+#include "proxy/conn/admission.h"
 #include "proxy/conn/announce.h"
 #include "proxy/conn/connect.h"
 #include "proxy/conn/detect.h"
@@ -107,6 +108,7 @@ static enum mesh_status status_of(enum end_reason reason)
     case END_CIRCUIT_BREAKER:
     case END_PENDING_TIMEOUT:
     case END_MAX_CONNECTIONS:
+    case END_MAX_CONNECTIONS_PER_SOURCE:
     case END_NO_ENDPOINT:
     case END_NO_DESCRIPTORS:
     case END_NO_MEMORY:
@@ -145,6 +147,7 @@ void conn_end(struct conn *conn, enum end_reason reason)
     connect_release(conn);
     secure_release(conn);
     fault_end(conn);
+    admission_end(conn);
     announce_end(conn);
     transparent_end(conn);
     if (conn->holds_limit)

@@ -75,7 +75,8 @@ struct conn {
     unsigned cut_unacknowledged; /* CUTTING: what the survivor had not acknowledged when last looked at */
     enum end_reason ends_for;    /* CUTTING, REFUSING: the reason that it ends with */
     bool is_undecided;           /* whether its client is a sidecar is not known yet, and may be either; see detect.h */
-    bool holds_limit, holds_cluster, holds_retry, holds_handshake, settled;
+    bool holds_limit, holds_source, holds_port, holds_port_source; /* places of its client; see admission.h */
+    bool holds_cluster, holds_retry, holds_handshake, settled;
 };
 
 /*

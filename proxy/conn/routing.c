@@ -5,6 +5,7 @@
 #include <sys/socket.h>
 
 #include "base/interception.h"
+#include "proxy/conn/admission.h"
 #include "proxy/conn/announce.h"
 #include "proxy/conn/authorize.h"
 #include "proxy/conn/conn.h"
@@ -95,7 +96,7 @@ void routing_begin(struct conn *conn, const struct listener *listener)
         conn_enter_cluster(conn, listener->cluster);
         if (listener->accepts_proxy_header)
             announce_await(conn);
-        else
+        else if (admission_begin(conn))
             connect_begin(conn);
         return;
     }
@@ -115,7 +116,8 @@ void routing_begin(struct conn *conn, const struct listener *listener)
     }
     if (conn->direction == DIRECTION_INBOUND) {
         conn_enter_cluster(conn, cluster_set_match_inbound(clusters, sockaddr_port(&conn->original.any)));
-        let_in(conn);
+        if (admission_begin(conn))
+            let_in(conn);
         return;
     }
     rule = route_find(router_view_get(&conn->worker->routes, &clusters->router), &conn->original.any);

@@ -46,7 +46,9 @@ enum end_party { END_BY_CLIENT, END_BY_UPSTREAM, END_BY_PROXY, END_BY_EITHER };
     X(PENDING_TIMEOUT, "pending_timeout", TRANSPORT_CLOSE_RESET, PROXY,                                             \
       "It waited for circuit_breaker.pending_timeout, and none of the cluster's connections ended.")                \
     X(MAX_CONNECTIONS, "max_connections", TRANSPORT_CLOSE_RESET, PROXY,                                             \
-      "The process has limits.max_connections already.")                                                            \
+      "The process, or the inbound port, has its limits.max_connections already.")                                  \
+    X(MAX_CONNECTIONS_PER_SOURCE, "max_connections_per_source", TRANSPORT_CLOSE_RESET, PROXY,                       \
+      "Its source has limits.max_connections_per_source already, of the process or of the inbound port.")           \
     X(FIRST_BYTE_TIMEOUT, "first_byte_timeout", TRANSPORT_CLOSE_RESET, PROXY,                                       \
       "The upstream sent nothing for timeouts.first_byte.")                                                         \
     X(MAX_DURATION, "max_duration", TRANSPORT_CLOSE_RESET, PROXY, "It lasted for timeouts.max_duration.")           \

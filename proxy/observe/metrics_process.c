@@ -37,6 +37,12 @@ static void append_max_connections(const struct metrics_source *source, const ch
     metrics_count(text, name, "", source->stats->max_connections);
 }
 
+static void append_accept_pauses(const struct metrics_source *source, const char *name, struct strbuf *text)
+{
+    metrics_count(text, name, "cause=\"rate\"", source->stats->rate_pauses);
+    metrics_count(text, name, "cause=\"famine\"", source->stats->famine_pauses);
+}
+
 static void append_buffer_bytes(const struct metrics_source *source, const char *name, struct strbuf *text)
 {
     metrics_count(text, name, "", source->stats->buffer_bytes);
@@ -139,6 +145,10 @@ static const struct metric_family families[] = {
     { PREFIX "old_configurations", "gauge", "", "Older configurations that some connections stay with.",
       append_old_configurations },
     { PREFIX "max_connections", "gauge", "", "limits.max_connections, as it is in force.", append_max_connections },
+    { PREFIX "accept_pauses_total", "counter", "cause",
+      "How often a worker stopped accepting for a while: limits.accept_rate was reached, or there was no descriptor or "
+      "memory.",
+      append_accept_pauses },
     { PREFIX "buffer_memory_bytes", "gauge", "", "limits.buffer_memory.", append_buffer_bytes },
     { PREFIX "buffer_memory_free_bytes", "gauge", "", "What of it no connection holds.", append_buffer_free_bytes },
     { PREFIX "log_dropped_lines_total", "counter", "",

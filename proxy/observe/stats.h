@@ -16,6 +16,7 @@ struct stats {
     uint64_t uptime_ms;
     double started_s, cpu_seconds; /* since the epoch; of the process so far */
     unsigned active, max_connections;
+    unsigned long rate_pauses, famine_pauses; /* of accepting */
     uint64_t opened, ended, retries, hedges, connect_failures, bytes_from_client, bytes_from_upstream;
     uint64_t buffer_bytes, buffer_free_bytes; /* limits.buffer_memory, and what of it is free */
     uint64_t resident_bytes;

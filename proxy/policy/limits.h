@@ -4,6 +4,9 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 
+#include "proxy/policy/accept_rate.h"
+#include "proxy/policy/tally.h"
+
 /*
  * A connection has two descriptors. What may have more, for a while, takes from those that are kept from connections:
  * RESERVED_DESCRIPTORS of startup.c, of which health checks have 64.
@@ -15,8 +18,11 @@ struct limits {
     atomic_uint connections;
     atomic_uint max_connections; /* a reload may change it */
     atomic_uint hedges, strays;
-    atomic_uint handshakes;     /* of clients, TLS */
-    atomic_uint max_handshakes; /* a reload may change it */
+    atomic_uint handshakes;                  /* of clients, TLS */
+    atomic_uint max_handshakes;              /* a reload may change it */
+    struct accept_rate accept_rate;          /* of inbound and plain listeners */
+    atomic_ulong rate_pauses, famine_pauses; /* how often accepting stopped for a while, over all workers */
+    struct tally *clients;                   /* that have a limit of their source or port; see conn/admission.h */
 };
 
 /* Takes one of a count that `most` limits; false when there is none left. */

@@ -253,6 +253,8 @@ static void describe_process(const struct process *process, struct stats_worker 
         .cpu_seconds = cpu_seconds(),
         .active = process_active_connections(process),
         .max_connections = process->shared.limits.max_connections,
+        .rate_pauses = atomic_load_explicit(&process->shared.limits.rate_pauses, memory_order_relaxed),
+        .famine_pauses = atomic_load_explicit(&process->shared.limits.famine_pauses, memory_order_relaxed),
         .buffer_bytes = process->shared.buffer_memory.total_bytes,
         .buffer_free_bytes = atomic_load_explicit(&process->shared.buffer_memory.free_bytes, memory_order_relaxed),
         .resident_bytes = resident_bytes(),

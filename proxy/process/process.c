@@ -328,6 +328,7 @@ static void end(struct process *process)
     dns_resolver_free(process->resolver);
     cluster_registry_done(&process->clusters);
     transparent_ports_free(process->shared.transparent_ports);
+    tally_free(process->shared.limits.clients);
     for (unsigned i = 0; i < process->signal_count; i++)
         event_del(&process->signals[i]);
     if (process->base) {

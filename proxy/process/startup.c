@@ -56,6 +56,7 @@ void startup_set_limits(struct process *process, const struct config *config)
     usable = limit.rlim_cur - MIN(limit.rlim_cur, RESERVED_DESCRIPTORS + per_worker * process->shared.count);
     affordable = MAX(usable / 2, (uint64_t)1); /* a connection has two */
     process->shared.limits.max_handshakes = (unsigned)config->limits.tls_handshakes;
+    accept_rate_set(&process->shared.limits.accept_rate, config->limits.accept_rate);
     if (config->limits.max_connections == CONFIG_AUTO) {
         process->shared.limits.max_connections = (unsigned)MIN(affordable, (uint64_t)10000000);
         return;
@@ -151,6 +152,8 @@ int startup_start_workers(struct process *process)
 
     if (config->intercept.present && config->intercept.inbound.mode == INBOUND_TPROXY)
         r = transparent_ports_new(&shared->transparent_ports);
+    if (r == 0)
+        r = tally_new(&shared->limits.clients);
     buffer_memory_init(&shared->buffer_memory, config->limits.buffer_memory_bytes);
     for (unsigned i = 0; r == 0 && i < shared->count; i++) {
         process->workers_ready++;

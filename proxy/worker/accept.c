@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <event2/event.h>
+#include <inttypes.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -29,11 +30,34 @@ static int fd_of(const struct listener_socket *socket)
     return atomic_load_explicit(&socket->fd, memory_order_relaxed);
 }
 
+static bool is_paused(const struct worker *worker)
+{
+    return worker->accept_timer.place != TIMER_IDLE;
+}
+
+/* limits.accept_rate is for who comes from elsewhere: they do not hold up the app's own connections. */
+static bool has_rate(const struct listener *listener)
+{
+    return listener->direction != DIRECTION_OUTBOUND;
+}
+
+static bool is_resting(const struct worker *worker, const struct listener *listener)
+{
+    return worker->rate_timer.place != TIMER_IDLE && has_rate(listener);
+}
+
+/* Watches the sockets that may accept now, and no others. */
 static void watch_listeners(struct worker *worker)
 {
     for (size_t i = 0; i < worker->snapshot->listener_count; i++) {
-        if (fd_of(socket_of(worker, i)) >= 0)
-            event_add(&socket_of(worker, i)->event, NULL);
+        struct listener_socket *socket = socket_of(worker, i);
+
+        if (fd_of(socket) < 0)
+            continue;
+        if (is_paused(worker) || is_resting(worker, socket->listener))
+            event_del(&socket->event);
+        else
+            event_add(&socket->event, NULL);
     }
 }
 
@@ -43,9 +67,16 @@ static void on_pause_over(struct timer *timer, uint64_t now_ms)
     watch_listeners(CONTAINER_OF(timer, struct worker, accept_timer));
 }
 
+static void on_rest_over(struct timer *timer, uint64_t now_ms)
+{
+    (void)now_ms;
+    watch_listeners(CONTAINER_OF(timer, struct worker, rate_timer));
+}
+
 void accept_init(struct worker *worker)
 {
     worker->accept_timer.fire = on_pause_over;
+    worker->rate_timer.fire = on_rest_over;
 }
 
 /* Doubling, and random between half and whole, so that workers and processes do not wake together. */
@@ -53,20 +84,29 @@ void worker_pause_accepting(struct worker *worker, int error)
 {
     uint64_t now_ms = clock_now_ms(), pause_ms;
 
-    if (worker->accept_timer.place != TIMER_IDLE)
+    if (is_paused(worker))
         return;
     pause_ms = worker->accept_pause_ms == 0 ? PAUSE_FIRST_MS
                                             : MIN(worker->accept_pause_ms * 2, (uint64_t)PAUSE_MOST_MS);
     worker->accept_pause_ms = pause_ms;
+    atomic_fetch_add_explicit(&worker->shared->limits.famine_pauses, 1, memory_order_relaxed);
     log_write_limited(LOG_WARNING, LOG_EVERY_MS, &worker->famine_logged_ms,
                       "accepting pauses: %s; lower limits.max_connections or raise the descriptor limit",
                       strerror(-error));
-    for (size_t i = 0; i < worker->snapshot->listener_count; i++) {
-        if (fd_of(socket_of(worker, i)) >= 0)
-            event_del(&socket_of(worker, i)->event);
-    }
     timers_arm_exact(&worker->timers, &worker->accept_timer,
                      now_ms + pause_ms / 2 + random_below(&worker->random, pause_ms / 2 + 1));
+    watch_listeners(worker);
+}
+
+/* What comes in meanwhile waits in the kernel's queue. */
+static void rest(struct worker *worker, uint64_t rest_ms, uint64_t now_ms)
+{
+    atomic_fetch_add_explicit(&worker->shared->limits.rate_pauses, 1, memory_order_relaxed);
+    log_write_limited(LOG_WARNING, LOG_EVERY_MS, &worker->rate_logged_ms,
+                      "accepting rests: more than limits.accept_rate, %" PRIu64 " a second, have come",
+                      worker->snapshot->config->limits.accept_rate);
+    timers_arm_exact(&worker->timers, &worker->rate_timer, now_ms + rest_ms);
+    watch_listeners(worker);
 }
 
 /* The worker to carry a new connection: this one, unless it has many more than the least busy. */
@@ -143,8 +183,9 @@ void accept_close(struct listener_socket *socket)
     close(fd);
 }
 
-/* Accepts up to `most`; returns false when the backlog is empty or accepting failed. */
-static bool accept_some(struct listener_socket *socket, unsigned most)
+/* Accepts up to `most`; `rate` NULL: as fast as it can. Returns false when the backlog is empty, or accepting has to
+ * stop. */
+static bool accept_some(struct listener_socket *socket, unsigned most, struct accept_rate *rate)
 {
     struct worker *worker = socket->worker;
     uint64_t now_ms = clock_now_ms();
@@ -152,15 +193,23 @@ static bool accept_some(struct listener_socket *socket, unsigned most)
     for (unsigned i = 0; i < most; i++) {
         union inet_address client = { 0 };
         socklen_t length = sizeof client;
-        int fd = accept4(fd_of(socket), &client.any, &length, SOCK_NONBLOCK | SOCK_CLOEXEC);
+        uint64_t taken_ns = 0, rest_ms = rate ? accept_rate_take(rate, now_ms, &taken_ns) : 0;
+        int fd;
 
+        if (rest_ms > 0) {
+            rest(worker, rest_ms, now_ms);
+            return false;
+        }
+        fd = accept4(fd_of(socket), &client.any, &length, SOCK_NONBLOCK | SOCK_CLOEXEC);
         if (fd >= 0) {
             hand_out(socket, fd, &client, now_ms);
-            if (worker->accept_timer.place != TIMER_IDLE)
+            if (is_paused(worker))
                 return false; /* there was no descriptor for its upstream */
             worker->accept_pause_ms = 0;
             continue;
         }
+        if (rate)
+            accept_rate_give(rate, taken_ns);
         if (errno == EAGAIN)
             return false;
         if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
@@ -179,9 +228,11 @@ static bool accept_some(struct listener_socket *socket, unsigned most)
 
 static void on_acceptable(evutil_socket_t fd, short what, void *argument)
 {
+    struct listener_socket *socket = argument;
+
     (void)fd;
     (void)what;
-    accept_some(argument, MOST_A_TURN);
+    accept_some(socket, MOST_A_TURN, has_rate(socket->listener) ? &socket->worker->shared->limits.accept_rate : NULL);
 }
 
 void accept_begin(struct worker *worker)
@@ -192,7 +243,7 @@ void accept_begin(struct worker *worker)
         if (fd_of(socket) < 0)
             continue;
         event_assign(&socket->event, worker->base, fd_of(socket), EV_READ | EV_PERSIST, on_acceptable, socket);
-        if (worker->accept_timer.place != TIMER_IDLE || event_add(&socket->event, NULL) == 0)
+        if (is_paused(worker) || is_resting(worker, socket->listener) || event_add(&socket->event, NULL) == 0)
             continue;
         log_error("listener %s: no memory", socket->listener->name);
         accept_close(socket);
@@ -203,7 +254,7 @@ void accept_drain(struct listener_socket *socket)
 {
     if (fd_of(socket) < 0)
         return;
-    for (unsigned turn = 0; turn < MOST_BACKLOG / MOST_A_TURN && accept_some(socket, MOST_A_TURN); turn++)
+    for (unsigned turn = 0; turn < MOST_BACKLOG / MOST_A_TURN && accept_some(socket, MOST_A_TURN, NULL); turn++)
         continue;
     accept_close(socket);
 }

@@ -64,13 +64,14 @@ struct worker {
     struct histogram lag;        /* shared, see there: by how much the heartbeat was late */
     struct timer spread_timer;
     uint64_t spread_ends_ms; /* while it is armed: when the last one ends */
+    struct timer rate_timer; /* armed: accepting rests for limits.accept_rate, but on the outbound port */
     struct timer accept_timer;
     uint64_t accept_pause_ms;   /* the last pause; 0: accepting works */
     uint64_t last_id;           /* of its connections */
     struct endings endings;     /* not meant, the last ones */
     struct event account_event; /* access_log.interval */
     unsigned account_part;
-    unsigned long famine_logged_ms;
+    unsigned long famine_logged_ms, rate_logged_ms;
     unsigned long failure_logged_ms, tls_logged_ms;
 };
 

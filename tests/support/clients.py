@@ -11,7 +11,7 @@ import time
 from .servers import receive_all
 
 
-def connect(port, host="127.0.0.1", timeout=10, receive_buffer=None):
+def connect(port, host="127.0.0.1", timeout=10, receive_buffer=None, source=None):
     """
     A connection that was made, though it may be cut by now: whoever uses it sees that. An ordinary connect() reports a reset
     that follows at once as its own failure, and what came before the reset can no longer be told.
@@ -20,6 +20,8 @@ def connect(port, host="127.0.0.1", timeout=10, receive_buffer=None):
     connection.setblocking(False)
     if receive_buffer:
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+    if source:
+        connection.bind((source, 0))
     problem = connection.connect_ex((host, port))
     if problem == errno.EINPROGRESS:
         problem = _never_made(connection, timeout)
@@ -56,9 +58,9 @@ def exchange(port, data=b"ping", **options):
         return receive_all(connection)
 
 
-def served(port):
+def served(port, **options):
     """A connection through to a server that echoes; it stays."""
-    client = connect(port)
+    client = connect(port, **options)
     client.sendall(b"x")
     assert client.recv(1) == b"x"
     return client
@@ -77,10 +79,10 @@ def ending(connection):
         parts.append(data)
 
 
-def outcome(port, data=b""):
+def outcome(port, data=b"", **options):
     """Connects, sends, finishes, and tells how it ended; a reset may come at any of these steps."""
     try:
-        with connect(port) as connection:
+        with connect(port, **options) as connection:
             if data:
                 connection.sendall(data)
                 connection.shutdown(socket.SHUT_WR)

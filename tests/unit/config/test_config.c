@@ -127,6 +127,34 @@ static void test_config_match_rules_are_most_specific_first(void **state)
     config_free(config);
 }
 
+static void test_config_limits_of_clients_are_numbers_and_reach_their_port(void **state)
+{
+    static const char bad[] = "version: 1\n"
+                              "limits: {max_connections_per_source: many, accept_rate: 2000000}\n"
+                              "intercept:\n"
+                              "  inbound: {ports: [{ports: 80, limits: {max_conections: 5, accept_rate: 1}}]}\n";
+    struct config *config = NULL;
+    char *errors = NULL;
+
+    (void)state;
+    assert_int_equal(config_parse("f", bad, strlen(bad), &config, &errors), -EINVAL);
+    assert_string_equal(
+        errors,
+        "f:2:38: limits.max_connections_per_source: \"many\" is not a whole number; allowed: 0 to 10000000\n"
+        "f:2:57: limits.accept_rate: 2000000 is out of range; allowed: 0 to 1000000\n"
+        "f:4:42: intercept.inbound.ports[0].limits: unknown key \"max_conections\"; did you mean \"max_connections\"?\n"
+        "f:4:61: intercept.inbound.ports[0].limits: unknown key \"accept_rate\"; allowed: max_connections, "
+        "max_connections_per_source\n");
+    free(errors);
+    config = parse(
+        "version: 1\n"
+        "intercept: {inbound: {ports: [{ports: 80, limits: {max_connections: 5, max_connections_per_source: 2}}]}}\n");
+    assert_int_equal(config->intercept.inbound.ports.items[0].cluster.client_limits.max_connections, 5);
+    assert_int_equal(config->intercept.inbound.ports.items[0].cluster.client_limits.max_connections_per_source, 2);
+    assert_int_equal(config->inbound.client_limits.max_connections, CONFIG_UNLIMITED);
+    config_free(config);
+}
+
 static void test_config_load_of_a_missing_file_says_so(void **state)
 {
     struct config *config = NULL;
@@ -179,6 +207,7 @@ int main(void)
         cmocka_unit_test(test_config_clusters_inherit_from_defaults_and_keep_their_own),
         cmocka_unit_test(test_config_original_destination_has_defaults_of_its_own),
         cmocka_unit_test(test_config_match_rules_are_most_specific_first),
+        cmocka_unit_test(test_config_limits_of_clients_are_numbers_and_reach_their_port),
         cmocka_unit_test(test_config_load_of_a_missing_file_says_so),
         cmocka_unit_test(test_schema_rows_are_complete),
     };
