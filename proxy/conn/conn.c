@@ -134,13 +134,12 @@ void conn_end(struct conn *conn, enum end_reason reason)
 
     if (!conn->counters)
         conn_enter_cluster(conn, conn->cluster);
-    account_end(conn, reason, clock_now_ms()); /* whoever sees the end finds it counted */
+    account_end(conn, reason, clock_now_ms()); /* whoever sees the end finds it counted; TLS tells it before */
     tell_end(conn, reason);
     is_told = mesh_tell(&conn->client.transport, status_of(reason));
     conn_move(conn, CONN_CLOSED);
     timers_cancel(&worker->timers, &conn->timer);
     transport_close(&conn->upstream.transport, closing);
-    transport_close(&conn->client.transport, is_told ? TRANSPORT_CLOSE : closing);
     pump_discard(&conn->to_upstream.pump, &worker->means);
     pump_discard(&conn->to_client.pump, &worker->means);
     replay_free(conn->to_upstream.pump.replay, &worker->means.budget);
@@ -149,10 +148,12 @@ void conn_end(struct conn *conn, enum end_reason reason)
     fault_end(conn);
     admission_end(conn);
     announce_end(conn);
-    transparent_end(conn);
     if (conn->holds_limit)
         limits_release(&worker->shared->limits);
     atomic_fetch_sub_explicit(&worker->active, 1, memory_order_relaxed);
+    /* Whoever sees it and comes back finds its places free. */
+    transport_close(&conn->client.transport, is_told ? TRANSPORT_CLOSE : closing);
+    transparent_end(conn);
     if (conn->snapshot != worker->snapshot)
         snapshot_unref(conn->snapshot);
     list_remove(&conn->in_worker);

@@ -6,21 +6,17 @@
 #define MILLISECOND_NS 1000000ULL
 #define BURST_NS       (SECOND_NS / 10)
 
-void accept_rate_set(struct accept_rate *rate, uint64_t per_second)
-{
-    atomic_store_explicit(&rate->interval_ns, per_second > 0 ? SECOND_NS / per_second : 0, memory_order_relaxed);
-}
-
 uint64_t accept_rate_take(struct accept_rate *rate, uint64_t now_ms, uint64_t *ret_taken_ns)
 {
-    uint64_t interval_ns = atomic_load_explicit(&rate->interval_ns, memory_order_relaxed);
-    uint64_t now_ns = now_ms * MILLISECOND_NS;
-    uint64_t latest_ns = now_ns + (interval_ns < BURST_NS ? BURST_NS - interval_ns : 0);
+    uint64_t per_second = atomic_load_explicit(&rate->per_second, memory_order_relaxed);
+    uint64_t now_ns = now_ms * MILLISECOND_NS, interval_ns, latest_ns;
     uint_fast64_t next_ns;
 
     *ret_taken_ns = 0;
-    if (interval_ns == 0)
+    if (per_second == 0)
         return 0;
+    interval_ns = SECOND_NS / per_second;
+    latest_ns = now_ns + (interval_ns < BURST_NS ? BURST_NS - interval_ns : 0);
     next_ns = atomic_load_explicit(&rate->next_ns, memory_order_relaxed);
     do {
         if (next_ns > latest_ns)

@@ -10,12 +10,9 @@
 #include <stdint.h>
 
 struct accept_rate {
-    atomic_uint_fast64_t interval_ns; /* between two; 0: no limit. A reload may change it */
-    atomic_uint_fast64_t next_ns;     /* when the next is due, were they evenly spaced */
+    atomic_uint_fast64_t per_second; /* up to 1,000,000; 0: no limit. A reload may change it */
+    atomic_uint_fast64_t next_ns;    /* when the next is due, were they evenly spaced */
 };
-
-/* per_second  up to 1,000,000; 0: no limit */
-void accept_rate_set(struct accept_rate *rate, uint64_t per_second);
 
 /*
  * Takes one. Without a limit it reads one word and writes none.

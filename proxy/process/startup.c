@@ -56,7 +56,7 @@ void startup_set_limits(struct process *process, const struct config *config)
     usable = limit.rlim_cur - MIN(limit.rlim_cur, RESERVED_DESCRIPTORS + per_worker * process->shared.count);
     affordable = MAX(usable / 2, (uint64_t)1); /* a connection has two */
     process->shared.limits.max_handshakes = (unsigned)config->limits.tls_handshakes;
-    accept_rate_set(&process->shared.limits.accept_rate, config->limits.accept_rate);
+    process->shared.limits.accept_rate.per_second = config->limits.accept_rate;
     if (config->limits.max_connections == CONFIG_AUTO) {
         process->shared.limits.max_connections = (unsigned)MIN(affordable, (uint64_t)10000000);
         return;

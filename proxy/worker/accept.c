@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <event2/event.h>
 #include <inttypes.h>
+#include <poll.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -46,18 +47,27 @@ static bool is_resting(const struct worker *worker, const struct listener *liste
     return worker->rate_timer.place != TIMER_IDLE && has_rate(listener);
 }
 
-/* Watches the sockets that may accept now, and no others. */
+/* Watches it where it may accept now, and else not. */
+static void watch(struct worker *worker, struct listener_socket *socket)
+{
+    if (is_paused(worker) || is_resting(worker, socket->listener)) {
+        event_del(&socket->event);
+    } else if (event_add(&socket->event, NULL) < 0) {
+        log_error("listener %s: no memory", socket->listener->name);
+        accept_close(socket);
+    }
+}
+
+/* Who is watched first is served first: not always the same one, or its crowd would have every turn. */
 static void watch_listeners(struct worker *worker)
 {
-    for (size_t i = 0; i < worker->snapshot->listener_count; i++) {
-        struct listener_socket *socket = socket_of(worker, i);
+    size_t count = worker->snapshot->listener_count;
 
-        if (fd_of(socket) < 0)
-            continue;
-        if (is_paused(worker) || is_resting(worker, socket->listener))
-            event_del(&socket->event);
-        else
-            event_add(&socket->event, NULL);
+    for (size_t i = 0; i < count; i++) {
+        struct listener_socket *socket = socket_of(worker, (worker->rate_turn + i) % count);
+
+        if (fd_of(socket) >= 0)
+            watch(worker, socket);
     }
 }
 
@@ -98,13 +108,27 @@ void worker_pause_accepting(struct worker *worker, int error)
     watch_listeners(worker);
 }
 
-/* What comes in meanwhile waits in the kernel's queue. */
-static void rest(struct worker *worker, uint64_t rest_ms, uint64_t now_ms)
+static bool has_someone(const struct listener_socket *socket)
 {
-    atomic_fetch_add_explicit(&worker->shared->limits.rate_pauses, 1, memory_order_relaxed);
+    struct pollfd poll_fd = { .fd = fd_of(socket), .events = POLLIN };
+
+    return poll(&poll_fd, 1, 0) == 1;
+}
+
+/* The rate is used up. Whoever waits goes on waiting, in the kernel's queue; `was_served`: others there come first
+ * then. */
+static void rest(struct listener_socket *socket, bool was_served, uint64_t rest_ms, uint64_t now_ms)
+{
+    struct worker *worker = socket->worker;
+    struct limits *limits = &worker->shared->limits;
+
+    if (!has_someone(socket))
+        return;
+    atomic_fetch_add_explicit(&limits->rate_pauses, 1, memory_order_relaxed);
     log_write_limited(LOG_WARNING, LOG_EVERY_MS, &worker->rate_logged_ms,
                       "accepting rests: more than limits.accept_rate, %" PRIu64 " a second, have come",
-                      worker->snapshot->config->limits.accept_rate);
+                      (uint64_t)atomic_load_explicit(&limits->accept_rate.per_second, memory_order_relaxed));
+    worker->rate_turn = (size_t)(socket->listener - worker->snapshot->listeners) + was_served;
     timers_arm_exact(&worker->timers, &worker->rate_timer, now_ms + rest_ms);
     watch_listeners(worker);
 }
@@ -197,7 +221,7 @@ static bool accept_some(struct listener_socket *socket, unsigned most, struct ac
         int fd;
 
         if (rest_ms > 0) {
-            rest(worker, rest_ms, now_ms);
+            rest(socket, i > 0, rest_ms, now_ms);
             return false;
         }
         fd = accept4(fd_of(socket), &client.any, &length, SOCK_NONBLOCK | SOCK_CLOEXEC);
@@ -237,16 +261,14 @@ static void on_acceptable(evutil_socket_t fd, short what, void *argument)
 
 void accept_begin(struct worker *worker)
 {
+    timers_cancel(&worker->timers, &worker->rate_timer); /* the rate may be another now */
     for (size_t i = 0; i < worker->snapshot->listener_count; i++) {
         struct listener_socket *socket = socket_of(worker, i);
 
         if (fd_of(socket) < 0)
             continue;
         event_assign(&socket->event, worker->base, fd_of(socket), EV_READ | EV_PERSIST, on_acceptable, socket);
-        if (is_paused(worker) || is_resting(worker, socket->listener) || event_add(&socket->event, NULL) == 0)
-            continue;
-        log_error("listener %s: no memory", socket->listener->name);
-        accept_close(socket);
+        watch(worker, socket);
     }
 }
 

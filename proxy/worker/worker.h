@@ -65,6 +65,7 @@ struct worker {
     struct timer spread_timer;
     uint64_t spread_ends_ms; /* while it is armed: when the last one ends */
     struct timer rate_timer; /* armed: accepting rests for limits.accept_rate, but on the outbound port */
+    size_t rate_turn;        /* the listener whose turn it is afterwards */
     struct timer accept_timer;
     uint64_t accept_pause_ms;   /* the last pause; 0: accepting works */
     uint64_t last_id;           /* of its connections */

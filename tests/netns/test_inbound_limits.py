@@ -100,6 +100,7 @@ def test_a_sidecar_with_one_too_many_goes_to_another_endpoint(mesh, limits):
         assert client.recv(1) == b"x"
     assert [app.accepted for app in apps] == [1, 5]
     assert b.ended("inbound:8080", "inbound") == {next(iter(limits)): 2}
-    assert a.traffic("app", "listener")["connect_failures"] == {"tls": 2}
+    causes = a.traffic("app", "listener")["connect_failures"]  # the reset comes in the handshake, or before the connect is looked at
+    assert sum(causes.values()) == 2 and set(causes) <= {"tls", "reset_before_reply"}
     for client in clients:
         client.close()

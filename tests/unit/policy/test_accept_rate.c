@@ -30,7 +30,7 @@ static void test_accept_rate_no_limit_never_waits(void **state)
     struct accept_rate rate = { 0 };
 
     (void)state;
-    accept_rate_set(&rate, 0);
+    rate.per_second = 0;
     for (int i = 0; i < 1000; i++)
         assert_int_equal(take(&rate, 5), 0);
 }
@@ -44,7 +44,7 @@ static void test_accept_rate_is_exact_over_time(void **state)
         struct accept_rate rate = { 0 };
         unsigned taken;
 
-        accept_rate_set(&rate, rates[i]);
+        rate.per_second = rates[i];
         taken = take_all(&rate, 1000000, 1010000);
         assert_in_range(taken, rates[i] * 10, rates[i] * 10 + rates[i] / 10 + 1);
     }
@@ -55,11 +55,11 @@ static void test_accept_rate_after_a_pause_gives_a_tenth_of_a_second_at_once(voi
     struct accept_rate rate = { 0 };
 
     (void)state;
-    accept_rate_set(&rate, 100);
+    rate.per_second = 100;
     take_all(&rate, 1000, 5000);
     assert_int_equal(take_all(&rate, 60000, 60001), 10);
     assert_int_equal(take(&rate, 60000), 10);
-    accept_rate_set(&rate, 2);
+    rate.per_second = 2;
     assert_int_equal(take_all(&rate, 90000, 90001), 1);
     assert_int_equal(take(&rate, 90000), 500);
 }
@@ -70,7 +70,7 @@ static void test_accept_rate_what_is_given_back_is_there_again(void **state)
     uint64_t taken_ns;
 
     (void)state;
-    accept_rate_set(&rate, 1);
+    rate.per_second = 1;
     for (int i = 0; i < 50; i++) {
         assert_int_equal(accept_rate_take(&rate, 7000, &taken_ns), 0);
         accept_rate_give(&rate, taken_ns);
@@ -87,7 +87,7 @@ static void test_accept_rate_change_between_take_and_give_changes_nothing(void *
 
     (void)state;
     assert_int_equal(accept_rate_take(&rate, 1000, &taken_ns), 0);
-    accept_rate_set(&rate, 1);
+    rate.per_second = 1;
     accept_rate_give(&rate, taken_ns);
     assert_int_equal(take(&rate, 1000), 0);
     assert_int_equal(take(&rate, 1000), 1000);
@@ -98,11 +98,11 @@ static void test_accept_rate_change_is_in_force_at_once(void **state)
     struct accept_rate rate = { 0 };
 
     (void)state;
-    accept_rate_set(&rate, 1);
+    rate.per_second = 1;
     assert_int_equal(take(&rate, 1000), 0);
-    accept_rate_set(&rate, 0);
+    rate.per_second = 0;
     assert_int_equal(take(&rate, 1000), 0);
-    accept_rate_set(&rate, 1000);
+    rate.per_second = 1000;
     assert_int_equal(take_all(&rate, 5000, 6000), 1099); /* and 99 at once */
 }
 
