@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/hash.h"
 #include "base/random.h"
 
 #define BUCKETS 16384 /* so much that the C library maps it, and the kernel gives pages only to what is used */
@@ -69,22 +70,12 @@ static struct key key_of(const void *scope, const union inet_address *source)
     return key;
 }
 
-/* The finalizer of MurmurHash3: each bit of the input moves every bit of the output. */
-static uint64_t mix(uint64_t value)
-{
-    value ^= value >> 33;
-    value *= 0xff51afd7ed558ccdULL;
-    value ^= value >> 33;
-    value *= 0xc4ceb9fe1a85ec53ULL;
-    return value ^ value >> 33;
-}
-
 static size_t bucket_of(const struct tally *tally, const struct key *key)
 {
-    uint64_t hash = mix(key->source[0] ^ tally->seed[0]);
+    uint64_t hash = hash_mix(key->source[0] ^ tally->seed[0]);
 
-    hash = mix(hash ^ key->source[1] ^ tally->seed[1]);
-    return mix(hash ^ (uintptr_t)key->scope) % BUCKETS;
+    hash = hash_mix(hash ^ key->source[1] ^ tally->seed[1]);
+    return hash_mix(hash ^ (uintptr_t)key->scope) % BUCKETS;
 }
 
 /* The place where the key's entry hangs, or would: then it holds NULL. */

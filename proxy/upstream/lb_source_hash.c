@@ -1,16 +1,7 @@
 #include <math.h>
 
+#include "base/hash.h"
 #include "proxy/upstream/lb.h"
-
-/* The finalizer of MurmurHash3: each bit of the input moves every bit of the output. */
-static uint64_t mix(uint64_t value)
-{
-    value ^= value >> 33;
-    value *= 0xff51afd7ed558ccdULL;
-    value ^= value >> 33;
-    value *= 0xc4ceb9fe1a85ec53ULL;
-    return value ^ value >> 33;
-}
 
 /* In (0, 1). */
 static double fraction(uint64_t value)
@@ -34,7 +25,7 @@ struct endpoint *lb_source_hash(const struct lb_choice *choice)
 
         if (!choice->is_usable(slot->endpoint, choice->argument))
             continue;
-        score = -(double)slot->weight / log(fraction(mix(slot->endpoint->hash ^ mix(choice->hash))));
+        score = -(double)slot->weight / log(fraction(hash_mix(slot->endpoint->hash ^ hash_mix(choice->hash))));
         if (!best || score > best_score) {
             best = slot->endpoint;
             best_score = score;
