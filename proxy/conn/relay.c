@@ -165,33 +165,35 @@ static void cut_by_fault(struct conn *conn, struct side *side, uint64_t now_ms)
     begin_cutting(conn, side, END_FAULT_RESET, true, now_ms);
 }
 
-/*
- * Passes on the orderly end of a direction whose queue is empty; `by_closing`: it is left to close(), unless the sink
- * was cut meanwhile. Returns 0 or a negative errno of the sink. TLS may owe its end: then it is passed on once that was
- * sent.
- */
-static int pass_end(struct conn_direction *direction, struct side *sink, bool by_closing)
+static bool has_end_to_pass(const struct conn_direction *direction)
 {
-    int r;
+    return direction->flow == FLOW_ENDING && chunk_queue_is_empty(&direction->pump.queue);
+}
 
-    if (direction->flow != FLOW_ENDING || !chunk_queue_is_empty(&direction->pump.queue))
-        return 0;
-    r = by_closing ? sink->transport.ops->cut_error(&sink->transport)
-                   : sink->transport.ops->shut_write(&sink->transport);
+/* The orderly end of the direction needs nothing any more than that `sink` is closed. */
+static bool ends_with_close(const struct conn_direction *direction, const struct side *sink)
+{
+    return direction->flow == FLOW_ENDED || (has_end_to_pass(direction) && transport_close_finishes(&sink->transport));
+}
+
+/*
+ * Passes on the orderly end of a direction that has one to pass. Returns 0 or a negative errno of the sink. TLS may owe
+ * its end: then it is passed on once that was sent. The last end of all is left to conn_end(), which counts it before
+ * anybody sees it; here it is only asked whether the sink was cut meanwhile.
+ */
+static int pass_end(const struct conn *conn, struct conn_direction *direction, struct side *sink)
+{
+    bool is_last = ends_with_close(&conn->to_upstream, &conn->upstream) &&
+                   ends_with_close(&conn->to_client, &conn->client);
+    int r = is_last ? sink->transport.ops->cut_error(&sink->transport)
+                    : sink->transport.ops->shut_write(&sink->transport);
+
     if (r == -EAGAIN)
         return 0;
     if (r < 0)
         return r;
     direction->flow = FLOW_ENDED;
     return 0;
-}
-
-/* The orderly end of the direction needs nothing any more than that `sink` is closed. */
-static bool ends_with_close(const struct conn_direction *direction, const struct side *sink)
-{
-    return direction->flow == FLOW_ENDED ||
-           (direction->flow == FLOW_ENDING && chunk_queue_is_empty(&direction->pump.queue) &&
-            transport_close_finishes(&sink->transport));
 }
 
 static bool is_open_and_idle(const struct conn_direction *direction)
@@ -214,8 +216,6 @@ static bool is_settled(const struct conn *conn)
 /* After every turn: passes on endings, moves the state, and asks for the events that the new state needs. */
 static void settle(struct conn *conn, uint64_t now_ms)
 {
-    bool by_closing;
-
     if (is_settled(conn))
         return;
     if (conn->state == CONN_CUTTING) {
@@ -224,14 +224,11 @@ static void settle(struct conn *conn, uint64_t now_ms)
     }
     if (conn->state == CONN_AWAITING_REPLY)
         leave_awaiting_reply(conn, now_ms);
-    /* The last end is passed on by conn_end(), which counts it before anybody sees it. */
-    by_closing = ends_with_close(&conn->to_upstream, &conn->upstream) &&
-                 ends_with_close(&conn->to_client, &conn->client);
-    if (pass_end(&conn->to_upstream, &conn->upstream, by_closing) < 0) {
+    if (has_end_to_pass(&conn->to_upstream) && pass_end(conn, &conn->to_upstream, &conn->upstream) < 0) {
         cut(conn, &conn->upstream, -ECONNRESET, false, now_ms);
         return;
     }
-    if (pass_end(&conn->to_client, &conn->client, by_closing) < 0) {
+    if (has_end_to_pass(&conn->to_client) && pass_end(conn, &conn->to_client, &conn->client) < 0) {
         cut(conn, &conn->client, -ECONNRESET, false, now_ms);
         return;
     }

@@ -7,6 +7,7 @@
 #pragma once
 
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 struct accept_rate {
@@ -14,8 +15,13 @@ struct accept_rate {
     atomic_uint_fast64_t next_ns;    /* when the next is due, were they evenly spaced */
 };
 
+static inline bool accept_rate_is_limited(const struct accept_rate *rate)
+{
+    return atomic_load_explicit(&rate->per_second, memory_order_relaxed) > 0;
+}
+
 /*
- * Takes one. Without a limit it reads one word and writes none.
+ * Takes one.
  *
  * ret_taken_ns  what it took, for accept_rate_give(), since a reload may change the rate in between
  * Returns 0, or for how many milliseconds there will be none: then it took none.

@@ -253,10 +253,12 @@ static bool accept_some(struct listener_socket *socket, unsigned most, struct ac
 static void on_acceptable(evutil_socket_t fd, short what, void *argument)
 {
     struct listener_socket *socket = argument;
+    struct accept_rate *rate = &socket->worker->shared->limits.accept_rate;
+    bool is_limited = accept_rate_is_limited(rate) && has_rate(socket->listener);
 
     (void)fd;
     (void)what;
-    accept_some(socket, MOST_A_TURN, has_rate(socket->listener) ? &socket->worker->shared->limits.accept_rate : NULL);
+    accept_some(socket, MOST_A_TURN, is_limited ? rate : NULL);
 }
 
 void accept_begin(struct worker *worker)
