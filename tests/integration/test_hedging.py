@@ -68,7 +68,7 @@ def test_a_silent_endpoint_is_ejected_although_no_connection_waits_for_it(plain,
 def test_an_endpoint_that_is_merely_slow_is_not_ejected(plain, serve, silent):
     slow = silent()
     proxy, port = hedged(plain, [slow.port, serve(echo).port], outlier_detection={"consecutive_failures": 1},
-                         timeouts={"connect": "5s"})
+                         timeouts={"connect": "18s"})  # a SYN is repeated after 1, 3, 7 and 15 s
     assert [exchange(port, b"x") for _ in range(2)] == [b"x", b"x"]
     slow.accept().close()
     time.sleep(1.2)  # the kernel repeats its SYN

@@ -84,7 +84,7 @@ class Silent:
         self.listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         self.listener.bind((host, port))
         self.listener.listen(0)
-        self.listener.settimeout(8)
+        self.listener.settimeout(16)
         self.port = self.listener.getsockname()[1]
         self.fillers = []
         for _ in range(4):
